@@ -1,0 +1,203 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tailer-io/tailer/internal/checkpoint"
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// allowFirst refuses a first start where it could hide a loss: without a
+// record nobody knows what an existing anchor's rows were used for.
+func (p *Pipeline) allowFirst(ctx context.Context) error {
+	where := "in topic " + p.cfg.CheckpointTopic
+	if p.file != nil {
+		where = "in the checkpoint file"
+	}
+	if p.cfg.RequireCheckpoint {
+		return outbox.Refuse("checkpoint_missing", "restore it, or start once without --require-checkpoint if this really is the first start",
+			"there is no checkpoint of %q %s, and --require-checkpoint is set", p.cfg.Name, where)
+	}
+	exists, at, err := p.source.Anchor(ctx)
+	if err != nil {
+		return fmt.Errorf("look for the slot: %w", err)
+	}
+	if exists && p.cfg.Snapshot {
+		return outbox.Refuse("checkpoint_missing",
+			"`tailer checkpoint set --from-slot` goes on from the slot's position, `tailer checkpoint reset` drops it and starts anew with a snapshot",
+			"the slot exists, at %s, but there is no checkpoint of %q %s: what was published after that position is not known, so rows could be published twice",
+			at.Position.Text, p.cfg.Name, where)
+	}
+	if exists || !p.cfg.Snapshot {
+		return nil
+	}
+	n, err := p.source.Count(ctx, p.cfg.SnapshotMaxRows)
+	if err != nil {
+		return fmt.Errorf("count the rows in the outbox: %w", err)
+	}
+	if n > p.cfg.SnapshotMaxRows {
+		return outbox.Refuse("snapshot_too_large",
+			"delete what was published before, raise --snapshot-max-rows, or begin with new rows only: --snapshot never",
+			"a first start publishes the rows already in the outbox, and there are more than --snapshot-max-rows %d", p.cfg.SnapshotMaxRows)
+	}
+	return nil
+}
+
+// first is the first start. rec is nil, or of phase snapshot when an earlier
+// first start did not finish. It returns the record to stream from.
+func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoint.Record, error) {
+	p.setState(Snapshotting, "first start")
+	if rec == nil {
+		if err := p.allowFirst(ctx); err != nil {
+			return nil, err
+		}
+	}
+
+	// 1. The publication, before the slot: pgoutput looks it up as of the
+	// slot's position. A crash here leaves one that the next start finds.
+	if err := p.source.Prepare(ctx); err != nil {
+		return nil, fmt.Errorf("prepare the source: %w", err)
+	}
+	reached(StepFirstPublication)
+	exists, at, err := p.source.Anchor(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for the slot: %w", err)
+	}
+	if exists && !p.cfg.Snapshot {
+		p.log.Info("adopting the slot that exists", "position", at.Position.Text)
+		return p.firstRecord(ctx, at)
+	}
+
+	// 2. A record that says what is going on. A crash from here on leaves it,
+	// and the next start drops the slot and begins anew.
+	rec = p.record(outbox.Resume{})
+	rec.Phase = checkpoint.PhaseSnapshot
+	if err := p.keep(ctx, rec); err != nil {
+		return nil, err
+	}
+	reached(StepFirstPhase)
+
+	// 3. The slot, with a snapshot of the tables at its position. A crash
+	// here leaves both the slot and the record.
+	if exists {
+		if err := p.source.DropAnchor(ctx); err != nil {
+			return nil, fmt.Errorf("drop the slot of a first start that did not finish: %w", err)
+		}
+	}
+	snap, err := p.source.CreateAnchor(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("create the slot: %w", err)
+	}
+	defer snap.Close()
+	reached(StepFirstSlot)
+	if !p.cfg.Snapshot {
+		return p.firstRecord(ctx, snap.Resume())
+	}
+
+	// 4. All rows and the record of phase streaming, in one transaction. A
+	// crash before its end leaves nothing that anybody sees.
+	rec, err = p.snapshot(ctx, snap)
+	if err != nil {
+		p.abandon(ctx)
+		return nil, err
+	}
+	reached(StepFirstCommitted)
+
+	// 5. Back to short transactions. A crash here is an ordinary start.
+	now, err := p.fence(ctx, p.cfg.TransactionTimeout)
+	if err != nil {
+		return nil, err
+	}
+	if !now.SameResume(rec) {
+		return nil, errDiverged
+	}
+	return rec, nil
+}
+
+// snapshot publishes what the tables hold, as one transaction that may last as
+// long as the broker allows.
+func (p *Pipeline) snapshot(ctx context.Context, snap Snapshot) (*checkpoint.Record, error) {
+	if err := p.sink.Fence(ctx, 0); err != nil {
+		return nil, sinkOrRefusal(err)
+	}
+	begin := time.Now()
+	rec := p.record(snap.Resume())
+	var b outbox.Batch
+	rows, skipped := 0, 0
+	for more := true; more; {
+		var err error
+		b.Reset(2 * p.cfg.Limits.Bytes)
+		b.Resume = snap.Resume()
+		if more, err = snap.Read(ctx, &b, p.cfg.Limits); err != nil {
+			return nil, fmt.Errorf("read the snapshot: %w", err)
+		}
+		p.turned()
+		m := &p.msgs
+		m.Reset()
+		p.mapper.Map(&b, m)
+		if err := p.sink.Admit(ctx, m, &b); err != nil {
+			return nil, sinkOrRefusal(err)
+		}
+		if len(m.Poison) > 0 && p.cfg.OnPoison != "skip" {
+			return nil, outbox.Refuse("poison", "make it fit, delete it, or run with --on-poison skip or --snapshot never",
+				"in the snapshot a %s; nothing is published", m.Poison[0].Error())
+		}
+		p.noteSkipped(m.Poison)
+		skipped += len(m.Poison)
+		rows += len(b.Rows)
+		if !more {
+			p.endWith(m, rec)
+		}
+		if err := p.sink.Join(ctx, m); err != nil {
+			return nil, sinkError{err}
+		}
+		if err := p.sink.Produce(ctx, m); err != nil {
+			return nil, sinkError{err}
+		}
+		p.metrics.rows(&b, m)
+	}
+	reached(StepFirstProduced)
+	if err := p.sink.Commit(ctx); err != nil {
+		return nil, sinkError{err}
+	}
+	if err := p.save(ctx, rec); err != nil {
+		return nil, err
+	}
+	p.published.Add(uint64(rows - skipped))
+	p.log.Info("snapshot published", "rows", rows-skipped, "skipped", skipped, "position", rec.Position, "seconds", time.Since(begin).Seconds())
+	return rec, nil
+}
+
+// firstRecord makes at the place to stream from, without a snapshot.
+func (p *Pipeline) firstRecord(ctx context.Context, at outbox.Resume) (*checkpoint.Record, error) {
+	rec := p.record(at)
+	if err := p.keep(ctx, rec); err != nil {
+		return nil, err
+	}
+	reached(StepFirstCommitted)
+	return rec, nil
+}
+
+// keep stores a record by itself.
+func (p *Pipeline) keep(ctx context.Context, rec *checkpoint.Record) error {
+	if p.inTransaction() {
+		return p.write(ctx, p.cfg.Name, rec.Encode())
+	}
+	return p.save(ctx, rec)
+}
+
+// abandon aborts the snapshot's transaction, which the broker would otherwise
+// keep open, and its topics' read_committed consumers waiting, for minutes.
+func (p *Pipeline) abandon(ctx context.Context) {
+	if !p.cfg.Transactional {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	if err := p.sink.Fence(ctx, p.cfg.TransactionTimeout); err != nil && !errors.Is(err, context.Canceled) {
+		p.log.Warn("the snapshot's transaction could not be aborted; the broker will, at its time-out", "err", err)
+	}
+}

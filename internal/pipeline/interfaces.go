@@ -1,0 +1,187 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// Errors, for every method below: *outbox.Refusal and *outbox.Invalid end the
+// run (status 3 and 2, or wait); anything else is taken for transient, and for an
+// unknown outcome where a commit was asked for: the caller backs off and starts again from what the checkpoint says.
+// Nothing is retried inside a method, unless its comment says so. Methods are
+// called from one goroutine at a time unless the comment says otherwise.
+
+// Source is a database whose log is read. Its parts are declared one by one
+// below; internal/pg has the implementation for Postgres.
+type Source interface {
+	Session
+	Locker
+	Guard
+	Starter
+	Streamer
+	Watcher
+	// Close ends every connection. A later Connect may open them again.
+	Close()
+}
+
+// Session is the ordinary connection to the source.
+type Session interface {
+	// Connect opens it, asks who the server is, and checks what tailer needs
+	// of it: log settings, tables, columns. What is missing is a Refusal, or
+	// Invalid where the configuration does not fit the table. It changes
+	// nothing in the database, and closes what an earlier Connect opened.
+	Connect(ctx context.Context) (outbox.Identity, error)
+}
+
+// Locker keeps two instances of one name apart.
+type Locker interface {
+	// TryLock takes the name's lock on a session that is kept open. When
+	// somebody else holds it, held is false and holder says who, for people.
+	TryLock(ctx context.Context) (held bool, holder string, err error)
+	// Locked asks the server whether the lock is still ours: an error says
+	// that it is not, or that nobody can tell.
+	Locked(ctx context.Context) error
+	// Evict ends the sessions of the lock's holder and of the log's reader
+	// if they are ours by name. Call it only after fencing.
+	Evict(ctx context.Context) error
+}
+
+// Guard compares a checkpoint with the server.
+type Guard interface {
+	// Prove returns nil when streaming from r is proven to neither lose nor
+	// repeat a row, else a Refusal that says what was lost and which command
+	// accepts it.
+	Prove(ctx context.Context, r outbox.Resume) error
+}
+
+// Starter makes what a first start needs. An anchor is what makes the server
+// keep its log for us: the slot in Postgres; MySQL has none, and its methods
+// do nothing.
+type Starter interface {
+	// Prepare creates what must be there before the anchor (Postgres: the
+	// publication, because pgoutput reads it with the historic catalog).
+	Prepare(ctx context.Context) error
+	// Anchor reports whether the anchor exists and where it stands. One that
+	// is not ours to use (other plugin, other database) is a Refusal.
+	Anchor(ctx context.Context) (exists bool, at outbox.Resume, err error)
+	// DropAnchor removes it; one that does not exist is no error.
+	DropAnchor(ctx context.Context) error
+	// Count is the number of rows in the outbox tables, counted no further
+	// than limit+1.
+	Count(ctx context.Context, limit int64) (int64, error)
+	// CreateAnchor creates the anchor and opens a snapshot of the tables as of
+	// the position at which it begins. It may wait for running transactions,
+	// and logs for whom.
+	CreateAnchor(ctx context.Context) (Snapshot, error)
+}
+
+// Snapshot is a consistent view of the outbox tables at a position.
+type Snapshot interface {
+	// Resume is where streaming takes over: a row is either in the snapshot
+	// or behind this position.
+	Resume() outbox.Resume
+	// Read appends rows to b until it is full or the tables are read: then
+	// more is false.
+	Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (more bool, err error)
+	// Close ends the view; the anchor stays.
+	Close()
+}
+
+// Streamer reads the log.
+type Streamer interface {
+	// Stream reads from r and hands batches to h until ctx ends, the log ends
+	// (outbox.ErrEnd, when --until was given) or something fails. It skips the
+	// rows that r.Open names, inside that very transaction, and refuses if it
+	// meets another. A zero r means from now on, keeping nothing. It keeps the
+	// connection alive while h pushes back.
+	Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff) error
+	// Confirm tells the database that its log up to p is not needed any more.
+	// It may be called while Stream runs, and does not wait for the server.
+	Confirm(ctx context.Context, p outbox.Position) error
+	// ConfirmWait does the same and waits until the server shows it, as a
+	// clean stop does after Stream has returned.
+	ConfirmWait(ctx context.Context, p outbox.Position) error
+	// Until sets where Stream ends: "now" or a position. To be called after
+	// Connect, before Stream.
+	Until(ctx context.Context, until string) error
+}
+
+// Watcher looks after the source from outside the stream; it may be called
+// while Stream runs, on a connection of its own.
+type Watcher interface {
+	// Watch checks that the log still brings every outbox row (publication
+	// contents, filters, the tables themselves). A difference is a Refusal.
+	Watch(ctx context.Context) error
+	// Gauges asks how far the server is; r is the newest checkpoint.
+	Gauges(ctx context.Context, r outbox.Resume) (outbox.Gauges, error)
+	// Reached reports whether p stands at or behind target in the log. It asks
+	// nobody. Positions that are not this source's are never reached.
+	Reached(p, target outbox.Position) bool
+}
+
+// Mapper turns rows into messages.
+type Mapper interface {
+	// Map appends a message for every row of b to m, in order; rows that
+	// cannot be mapped are named in m.Poison. It is pure and does not fail.
+	Map(b *outbox.Batch, m *outbox.Messages)
+}
+
+// Sink is where messages go: Kafka, or stdout. One transaction is open at a
+// time: Join and Produce may be called several times before Commit (the
+// snapshot does), and after an error only Fence goes on. Without transactions
+// (at-least-once, stdout) Join and Commit do nothing and Produce returns when
+// everything is acknowledged.
+type Sink interface {
+	// Fence makes this process the only writer under the name: from its
+	// return on, nobody who fenced before can commit. An open transaction
+	// under the name is aborted. timeout is the longest a transaction may
+	// stay open; zero asks for the longest that the broker allows.
+	// (InitProducerId.) It opens the connection when there is none.
+	Fence(ctx context.Context, timeout time.Duration) error
+	// Admit finds or creates the topics, chooses partitions and checks sizes.
+	// Messages that can never be published are taken out of m.List and named
+	// in m.Poison. Nothing reaches the broker's log.
+	Admit(ctx context.Context, m *outbox.Messages, b *outbox.Batch) error
+	// Join names every partition of m to the transaction, those it does not
+	// hold yet (AddPartitionsToTxn), and waits for the answer.
+	Join(ctx context.Context, m *outbox.Messages) error
+	// Produce sends m and waits until every partition has acknowledged it
+	// with acks=-1.
+	Produce(ctx context.Context, m *outbox.Messages) error
+	// Commit ends the transaction (EndTxn). An error leaves the outcome
+	// unknown.
+	Commit(ctx context.Context) error
+	// Close ends every connection.
+	Close()
+}
+
+// CheckpointTopic is the Kafka topic that holds the checkpoints of one name:
+// one partition, compacted.
+type CheckpointTopic interface {
+	// Identity is the Kafka cluster's id. It opens the connection when there
+	// is none.
+	Identity(ctx context.Context) (clusterID string, err error)
+	// Exists reports whether the topic is there; one with wrong settings is a
+	// Refusal.
+	Exists(ctx context.Context) (bool, error)
+	// Create makes it.
+	Create(ctx context.Context) error
+	// Newest reads backwards (read_committed) for the newest record of each
+	// key, below everything that is committed when it is called, or, when
+	// upTo is not nil, below the record with that key and value, for which it
+	// waits. A key without record, or with a tombstone, has a nil value.
+	Newest(ctx context.Context, keys []string, upTo *outbox.Barrier) (map[string][]byte, error)
+}
+
+// Store is a checkpoint store beside the sink's transaction: the file, or the
+// topic with at-least-once.
+type Store interface {
+	// Load returns the record saved last, nil if there is none.
+	Load(ctx context.Context) ([]byte, error)
+	// Save is durable when it returns.
+	Save(ctx context.Context, record []byte) error
+	// Remove forgets the record; none is no error.
+	Remove() error
+}

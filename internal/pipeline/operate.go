@@ -1,0 +1,133 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tailer-io/tailer/internal/checkpoint"
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// The operator's commands on a checkpoint. They take the same steps as a
+// start: nothing is written before the lock is held and the name is fenced, so
+// a running tailer is never pulled away from under its feet.
+
+// ShowCheckpoint reads the record as it is, nil when there is none. It writes
+// nothing, fences nobody and does not need the source.
+func (p *Pipeline) ShowCheckpoint(ctx context.Context) (*checkpoint.Record, error) {
+	defer p.sink.Close()
+	return p.peek(ctx)
+}
+
+// peek reads the record without asking whether it fits.
+func (p *Pipeline) peek(ctx context.Context) (*checkpoint.Record, error) {
+	if p.topic == nil {
+		return p.load(ctx)
+	}
+	cluster, err := p.topic.Identity(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Kafka: %w", err)
+	}
+	p.cluster = cluster
+	there, err := p.topic.Exists(ctx)
+	if err != nil || !there {
+		return nil, err
+	}
+	got, err := p.topic.Newest(ctx, []string{p.cfg.Name}, nil)
+	if err != nil || got[p.cfg.Name] == nil {
+		return nil, err
+	}
+	return checkpoint.Decode(got[p.cfg.Name])
+}
+
+// SetCheckpoint makes the next start stream from where at says, and returns
+// the record it replaced (nil for none). at is asked once the lock is held;
+// what it returns is proven against the server first. A holder of the lock is
+// a Refusal that names it.
+func (p *Pipeline) SetCheckpoint(ctx context.Context, at func(context.Context) (outbox.Resume, error)) (old *checkpoint.Record, err error) {
+	defer p.source.Close()
+	defer p.sink.Close()
+	if old, err = p.hold(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.source.Prepare(ctx); err != nil {
+		return nil, fmt.Errorf("prepare the source: %w", err)
+	}
+	resume, err := at(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.source.Prove(ctx, resume); err != nil {
+		return nil, err
+	}
+	if err := p.replace(ctx, p.record(resume).Encode()); err != nil {
+		return nil, err
+	}
+	return old, nil
+}
+
+// ResetCheckpoint forgets the checkpoint and drops the anchor: the next start
+// is a first start. It returns the record that was forgotten, nil for none.
+func (p *Pipeline) ResetCheckpoint(ctx context.Context) (old *checkpoint.Record, err error) {
+	defer p.source.Close()
+	defer p.sink.Close()
+	if old, err = p.hold(ctx); err != nil {
+		return nil, err
+	}
+	// The anchor first: if this ends in between, the next start finds a
+	// checkpoint without an anchor and refuses, and reset can be said again.
+	if err := p.source.DropAnchor(ctx); err != nil {
+		return nil, fmt.Errorf("drop the slot: %w", err)
+	}
+	if err := p.replace(ctx, nil); err != nil {
+		return nil, err
+	}
+	return old, nil
+}
+
+// hold connects, reads the record, takes the lock and fences.
+func (p *Pipeline) hold(ctx context.Context) (*checkpoint.Record, error) {
+	id, err := p.source.Connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the source: %w", err)
+	}
+	p.identity = id
+	old, err := p.peek(ctx)
+	if err != nil && !isRefusal(err) {
+		return nil, err // one that cannot be read may be replaced
+	}
+	held, holder, err := p.source.TryLock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("take the lock of %s: %w", p.cfg.Name, err)
+	}
+	if !held {
+		return nil, outbox.Refuse("active", "stop it first", "an instance of %q is active: %s", p.cfg.Name, holder)
+	}
+	if p.topic == nil {
+		return old, nil
+	}
+	there, err := p.topic.Exists(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		if err := p.topic.Create(ctx); err != nil {
+			return nil, fmt.Errorf("create the checkpoint topic: %w", err)
+		}
+	}
+	if _, err := p.fence(ctx, p.cfg.TransactionTimeout); err != nil && !isRefusal(err) {
+		return nil, err
+	}
+	return old, nil
+}
+
+// replace stores a record, or forgets it when value is nil.
+func (p *Pipeline) replace(ctx context.Context, value []byte) error {
+	if p.topic != nil {
+		return p.write(ctx, p.cfg.Name, value)
+	}
+	if value == nil {
+		return p.file.Remove()
+	}
+	return p.file.Save(ctx, value)
+}

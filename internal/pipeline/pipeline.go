@@ -1,0 +1,349 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tailer-io/tailer/internal/checkpoint"
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// Config says what is joined, and how it behaves.
+type Config struct {
+	// Name identifies the instance; see --name.
+	Name string
+	// Version is the binary's version, noted in checkpoints.
+	Version string
+	// Instance names this process, different in every start.
+	Instance string
+
+	Source Source
+	Sink   Sink
+	Mapper Mapper
+	// SourceKind and SinkKind ("kafka", "stdout") are for people.
+	SourceKind outbox.Kind
+	SinkKind   string
+	// Topic holds the checkpoints; nil when File does, or nothing does.
+	Topic CheckpointTopic
+	// CheckpointTopic is the topic's name.
+	CheckpointTopic string
+	// File is the checkpoint store of stdout and at-least-once; nil for none.
+	File Store
+
+	// Transactional is exactly-once delivery.
+	Transactional bool
+	// Tables are the configured names of the outbox tables.
+	Tables []string
+	// CommitInterval is the least time between the begins of two
+	// transactions.
+	CommitInterval time.Duration
+	// TransactionTimeout is how long the broker lets a transaction be open.
+	TransactionTimeout time.Duration
+	// Limits bounds a batch; the zero value takes DefaultLimits.
+	Limits outbox.Limits
+	// Snapshot makes the first start publish the rows already in the tables.
+	Snapshot bool
+	// SnapshotMaxRows is the number of rows above which a first start refuses.
+	SnapshotMaxRows int64
+	// RequireCheckpoint refuses a first start.
+	RequireCheckpoint bool
+	// CreateTopics allows to create the checkpoint topic.
+	CreateTopics bool
+	// Until is where to stop: "", "now", or a position.
+	Until string
+	// OnPoison is "halt" or "skip".
+	OnPoison string
+	// OnRefusal is "exit" or "wait".
+	OnRefusal string
+}
+
+// DefaultLimits bounds a batch. Three of them are in use: with 10,000 rows the
+// transaction's fixed cost is spread thin, and 4 MiB each stay within the
+// memory that is promised.
+var DefaultLimits = outbox.Limits{Rows: 10_000, Bytes: 4 << 20}
+
+const (
+	// batches is how many batches there are: one committing, one waiting or at
+	// rest, one being filled.
+	batches = 3
+	// idleInterval is the longest time between two checkpoints.
+	idleInterval = 5 * time.Second
+	// takeOverAfter is how long a standby sees no new record before it fences
+	// a holder that keeps the lock.
+	takeOverAfter = 3 * idleInterval
+	// watchInterval is how often the source is asked for gauges and the
+	// publication is checked.
+	watchInterval = 10 * time.Second
+	// stopWithin bounds the last commit and the last confirmation of a stop.
+	stopWithin = 3500 * time.Millisecond
+	// refusedRetry is how often --on-refusal wait looks again.
+	refusedRetry = 5 * time.Second
+)
+
+// errStop is the cause of a stop that was asked for.
+var errStop = errors.New("stopping")
+
+// Pipeline moves rows from one source to one sink. Run may be called once.
+type Pipeline struct {
+	cfg    Config
+	log    *slog.Logger
+	source Source
+	sink   Sink
+	mapper Mapper
+	topic  CheckpointTopic
+	file   Store
+	tables []string // sorted
+
+	// The following belong to the goroutine that runs the session.
+	identity outbox.Identity
+	cluster  string
+	last     *checkpoint.Record // what is committed; nil before the first one
+	msgs     outbox.Messages
+	fences   int
+	// Skipped rows are logged at most once a minute.
+	skipLogged time.Time
+	unlogged   int
+	force      bool // the lock's holder is to be fenced and evicted
+
+	report  // what others may see; locked inside
+	metrics *metrics
+}
+
+// New returns a pipeline that does nothing yet. Its metrics are registered
+// with reg.
+func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
+	if cfg.Limits == (outbox.Limits{}) {
+		cfg.Limits = DefaultLimits
+	}
+	p := &Pipeline{
+		cfg:    cfg,
+		log:    log,
+		source: cfg.Source,
+		sink:   cfg.Sink,
+		mapper: cfg.Mapper,
+		topic:  cfg.Topic,
+		file:   cfg.File,
+		tables: checkpoint.Sorted(cfg.Tables),
+	}
+	p.report.begin(cfg.Name, cfg.Version)
+	p.metrics = newMetrics(reg, &p.report, cfg)
+	return p
+}
+
+// Run publishes until ctx ends or --until is reached (nil), an operator must
+// decide (*outbox.Refusal), or the configuration does not fit
+// (*outbox.Invalid). Everything else is retried inside, with backoff, except a
+// source that refuses our credentials before they ever worked.
+func (p *Pipeline) Run(ctx context.Context) error {
+	defer p.sink.Close()
+	defer p.source.Close()
+	var retry backoff
+	for {
+		start := time.Now()
+		err := p.session(ctx)
+		if time.Since(start) > time.Minute {
+			retry.reset()
+		}
+		var refusal *outbox.Refusal
+		var invalid *outbox.Invalid
+		switch {
+		case ctx.Err() != nil && !errors.As(err, &refusal), errors.Is(err, outbox.ErrEnd):
+			p.setState(Stopping, "")
+			return nil
+		case errors.As(err, &refusal):
+			p.refuse(refusal)
+			if p.cfg.OnRefusal != "wait" {
+				return refusal
+			}
+			p.log.Error("refused; waiting for the cause to go away", "reason", refusal.Reason, "err", refusal.Text, "hint", refusal.Hint)
+			if !pause(ctx, refusedRetry) {
+				return nil
+			}
+			continue
+		case errors.As(err, &invalid) && p.cfg.OnRefusal != "wait":
+			return err
+		case errors.Is(err, outbox.ErrDenied) && !p.everConnected():
+			return err
+		case errors.Is(err, errRival):
+			p.log.Warn("stepping back to standby", "err", err)
+			p.restarted("rival")
+			continue
+		case p.keepsNothing() && p.everStreamed():
+			return fmt.Errorf("%w; without a checkpoint what was committed meanwhile would go unseen, so this run ends", err)
+		}
+		p.fail(err)
+		p.restarted(kindOf(err))
+		if !retry.wait(ctx) {
+			return nil
+		}
+	}
+}
+
+// session runs once from the first connection to the first error that the sink
+// alone cannot get over. It returns with every goroutine ended.
+func (p *Pipeline) session(ctx context.Context) error {
+	defer p.setActive(false)
+	p.setState(Starting, "")
+	resume, err := p.start(ctx)
+	if err != nil {
+		p.sink.Close()
+		p.source.Close()
+		return err
+	}
+	err = p.stream(ctx, resume)
+	p.sink.Close()
+	p.source.Close()
+	return err
+}
+
+// stream reads and publishes side by side: one goroutine reads the log into
+// batches, this one commits them, a third looks after the source.
+func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume) error {
+	if p.cfg.Until != "" {
+		if err := p.source.Until(ctx, p.cfg.Until); err != nil {
+			return err
+		}
+	}
+	reading, stopReading := context.WithCancelCause(ctx)
+	defer stopReading(errStop)
+	h := outbox.NewHandoff(batches, p.cfg.Limits, resume)
+	p.streaming(h)
+	defer p.streaming(nil)
+
+	read := make(chan struct{})
+	go func() { // owner: this function, which waits for read
+		defer close(read)
+		h.Close(p.source.Stream(reading, resume, h))
+	}()
+	watched := make(chan struct{})
+	go func() { // owner: this function, which waits for watched
+		defer close(watched)
+		if err := p.watch(reading); err != nil {
+			stopReading(err)
+		}
+	}()
+
+	err := p.publishAll(ctx, h)
+	if err == nil || errors.Is(err, outbox.ErrEnd) || ctx.Err() != nil {
+		p.setState(Stopping, "")
+	}
+	stopReading(errStop)
+	<-read
+	<-watched
+	if cause := context.Cause(reading); errors.Is(err, context.Canceled) && cause != nil {
+		err = cause
+	}
+	if p.last != nil && !p.keepsNothing() && (errors.Is(err, outbox.ErrEnd) || ctx.Err() != nil) {
+		// The last confirmation is worth a moment: without it the server
+		// sends again what was published, and keeps that much more log.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		if cerr := p.source.ConfirmWait(last, p.last.Resume().Position); cerr != nil {
+			p.log.Warn("the database does not show the last position as confirmed; the next start will read some rows again and drop them", "err", cerr)
+		}
+	}
+	return err
+}
+
+// publishAll commits batch after batch. It returns when ctx ends, when the
+// reader has ended and all of its batches are committed, or with the first
+// error that ends the session.
+func (p *Pipeline) publishAll(ctx context.Context, h *outbox.Handoff) error {
+	// What was begun is brought to an end although ctx ends: for so long.
+	detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(errStop)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(stopWithin, func() { cancel(errStop) })
+	})()
+
+	idle := time.Now().Add(idleInterval)
+	var begun time.Time
+	for {
+		if wait := p.cfg.CommitInterval - time.Since(begun); wait > 0 && !pause(ctx, wait) {
+			return context.Cause(ctx)
+		}
+		b, err := h.Take(ctx, idle)
+		if err != nil {
+			return err
+		}
+		begun = time.Now()
+		fresh := b
+		if b == nil {
+			// Nothing was read: the record shows that we live.
+			fresh = &outbox.Batch{}
+			if p.last != nil {
+				fresh.Start, fresh.Resume = p.last.Resume(), p.last.Resume()
+			}
+		}
+		p.inHand(fresh)
+		if fresh.Resume.Position.IsZero() {
+			p.turned() // without a checkpoint, and before the first keepalive
+		} else if err := p.publish(detached, ctx, fresh); err != nil {
+			return err
+		}
+		p.inHand(nil)
+		if b != nil {
+			h.Recycle(b)
+		}
+		idle = time.Now().Add(idleInterval)
+	}
+}
+
+// watch asks the source for its gauges and checks that its log still brings
+// every row, until ctx ends or a check refuses.
+func (p *Pipeline) watch(ctx context.Context) error {
+	for {
+		p.poll(ctx)
+		err := p.source.Watch(ctx)
+		var refusal *outbox.Refusal
+		if errors.As(err, &refusal) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.Warn("the source could not be checked", "err", err)
+		}
+		if !pause(ctx, watchInterval) {
+			return nil
+		}
+	}
+}
+
+// poll refreshes the source's gauges.
+func (p *Pipeline) poll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, watchInterval)
+	defer cancel()
+	g, err := p.source.Gauges(ctx, p.readUpTo())
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	p.polled(g, err, p.source.Reached)
+}
+
+// pause waits; false means that ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// kindOf names an error's side for the metric pipeline_restarts_total.
+func kindOf(err error) string {
+	switch {
+	case errors.Is(err, errDiverged):
+		return "diverged"
+	case isSinkError(err):
+		return "sink"
+	default:
+		return "source"
+	}
+}

@@ -1,0 +1,323 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tailer-io/tailer/internal/checkpoint"
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+const (
+	// stuckAfter is how long nothing may turn before /healthz says so.
+	stuckAfter = 60 * time.Second
+	// slowAfter is how long a commit may take before /readyz says so.
+	slowAfter = 10 * time.Second
+)
+
+// report is what others may see of the pipeline, at any time, from any
+// goroutine.
+type report struct {
+	published atomic.Uint64
+
+	mu          sync.Mutex // guards all below
+	name        string
+	version     string
+	state       State
+	reason      string
+	identity    outbox.Identity
+	position    string // the newest checkpoint's
+	saved       time.Time
+	lastError   StatusError
+	poison      map[string]uint64
+	refusal     string // its reason, while refused
+	active      bool
+	sourceOK    bool
+	sinkOK      bool
+	connectedBy int // how often the source was connected
+	streamedBy  int // how often streaming began
+	turn        time.Time
+	handoff     *outbox.Handoff
+	hand        *outbox.Batch // being committed
+	handOldest  time.Time
+	handBytes   int
+	handSince   time.Time
+
+	asked    time.Time // when the source was polled last
+	gauges   outbox.Gauges
+	pollErr  error
+	reaches  func(p, target outbox.Position) bool
+	caughtUp time.Time // when we last were at the server's end
+}
+
+func (r *report) begin(name, version string) {
+	now := time.Now()
+	r.name, r.version, r.state = name, version, Starting
+	r.turn, r.caughtUp = now, now
+	r.poison = map[string]uint64{}
+	r.pollErr = errors.New("the source was not asked yet")
+}
+
+// setState notes what the pipeline does. A start after an error keeps saying
+// retrying, or refused, until it gets somewhere.
+func (r *report) setState(s State, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turn = time.Now()
+	if s == Starting && (r.state == Retrying || r.state == Refused) {
+		return
+	}
+	r.state, r.reason = s, reason
+	if s != Refused {
+		r.refusal = ""
+	}
+}
+
+// failed notes an error that will be retried.
+func (r *report) failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.turn = now
+	r.state, r.reason = Retrying, err.Error()
+	r.lastError = StatusError{Time: &now, Text: err.Error()}
+	if isSinkError(err) {
+		r.sinkOK = false
+	} else if !errors.Is(err, errDiverged) {
+		r.sourceOK = false
+	}
+}
+
+// recovered notes that the sink works again while the stream went on.
+func (r *report) recovered() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state, r.reason, r.sinkOK = Streaming, "", true
+}
+
+func (r *report) refuse(e *outbox.Refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.turn = now
+	r.state, r.reason, r.refusal = Refused, e.Error(), e.Reason
+	r.lastError = StatusError{Time: &now, Text: e.Error()}
+}
+
+func (r *report) connected(id outbox.Identity) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.identity, r.sourceOK = id, true
+	r.connectedBy++
+	r.turn = time.Now()
+}
+
+func (r *report) everConnected() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.connectedBy > 0
+}
+
+func (r *report) everStreamed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.streamedBy > 0
+}
+
+func (r *report) sinkUp(up bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sinkOK = up
+}
+
+func (r *report) setActive(a bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.active = a
+}
+
+// turned notes progress.
+func (r *report) turned() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turn = time.Now()
+}
+
+// streaming notes the hand-over of the stream that begins; nil when it ended.
+func (r *report) streaming(h *outbox.Handoff) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.handoff, r.hand = h, nil
+	if h != nil {
+		r.state, r.reason, r.refusal = Streaming, "", ""
+		r.streamedBy++
+		r.turn = time.Now()
+	}
+}
+
+// inHand notes the batch that is being committed; nil when there is none.
+func (r *report) inHand(b *outbox.Batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hand, r.handOldest = b, time.Time{}
+	if b != nil {
+		r.handSince, r.handOldest, r.handBytes = time.Now(), b.Oldest(), b.Bytes()
+	}
+}
+
+func (r *report) checkpointed(rec *checkpoint.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.position, r.saved, r.turn = rec.Position, rec.Time, time.Now()
+}
+
+func (r *report) countPoison(action string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.poison[action] += uint64(n)
+}
+
+// readUpTo is how far the log was read.
+func (r *report) readUpTo() outbox.Resume {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.handoff == nil {
+		if r.position == "" {
+			return outbox.Resume{}
+		}
+		return outbox.Resume{Position: outbox.Position{Kind: r.identity.Kind, Text: r.position}}
+	}
+	return r.handoff.ReadUpTo()
+}
+
+func (r *report) lastPoll() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked
+}
+
+func (r *report) polled(g outbox.Gauges, err error, reaches func(p, target outbox.Position) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked, r.gauges, r.pollErr, r.reaches = time.Now(), g, err, reaches
+	if err == nil {
+		r.sourceOK = true
+	} else if r.state == Standby || r.state == Streaming {
+		r.sourceOK = false
+	}
+}
+
+// oldest is the commit time of the oldest row that was read and is not
+// committed. r.mu is held.
+func (r *report) oldest() time.Time {
+	t := r.handOldest
+	if t.IsZero() && r.handoff != nil {
+		t = r.handoff.Oldest()
+	}
+	return t
+}
+
+// atEnd tells whether everything up to the server's end, as it was asked for
+// last, is read and committed. r.mu is held.
+func (r *report) atEnd() bool {
+	if r.handoff == nil || r.pollErr != nil || r.reaches == nil || !r.oldest().IsZero() {
+		return false
+	}
+	return r.reaches(r.handoff.ReadUpTo().Position, r.gauges.Server)
+}
+
+// lag is source_lag_seconds. r.mu is held.
+func (r *report) lag() float64 {
+	now := time.Now()
+	if t := r.oldest(); !t.IsZero() {
+		return max(now.Sub(t).Seconds(), 0)
+	}
+	switch {
+	case r.pollErr != nil:
+		return math.NaN()
+	case r.atEnd():
+		r.caughtUp = now
+		return 0
+	default:
+		// Nothing of ours is known to be waiting, but the server is ahead: at
+		// most so old is what we have not seen yet.
+		return now.Sub(r.caughtUp).Seconds()
+	}
+}
+
+// Status is what /status shows.
+func (r *report) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := Status{
+		Name:           r.name,
+		Version:        r.version,
+		State:          r.state,
+		Reason:         r.reason,
+		Source:         StatusSource{Kind: string(r.identity.Kind), Identity: r.identity.ID},
+		Position:       r.position,
+		ServerPosition: r.gauges.Server.Text,
+		LagSeconds:     Number(r.lag()),
+		LagBytes:       Number(math.NaN()),
+		Published:      r.published.Load(),
+		Poison:         map[string]uint64{},
+		LastError:      r.lastError,
+	}
+	if r.pollErr == nil {
+		s.LagBytes = Number(r.gauges.LagBytes)
+	}
+	if s.State == Streaming && r.atEnd() {
+		s.State = CaughtUp
+	}
+	for k, v := range r.poison {
+		s.Poison[k] = v
+	}
+	return s
+}
+
+// Health returns nil while batches, idle checkpoints or retries turn; see
+// /healthz.
+func (r *report) Health() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d := time.Since(r.turn); d > stuckAfter {
+		return fmt.Errorf("nothing has turned for %.0f s: no batch, no idle checkpoint, no retry (state %s)", d.Seconds(), r.state)
+	}
+	if r.handoff != nil {
+		if d := time.Since(r.handoff.LastHeard()); d > stuckAfter {
+			return fmt.Errorf("the reader of the log has been silent for %.0f s", d.Seconds())
+		}
+	}
+	return nil
+}
+
+// Ready returns nil when rows flow, or this process stands by and could take
+// over; see /readyz.
+func (r *report) Ready() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch r.state {
+	case Streaming:
+		if d := time.Since(r.handSince); r.hand != nil && d > slowAfter {
+			return fmt.Errorf("a commit to the sink has taken %.0f s so far", d.Seconds())
+		}
+		if r.pollErr != nil && r.handoff != nil && time.Since(r.handoff.LastHeard()) > slowAfter {
+			return fmt.Errorf("the source does not answer: %v", r.pollErr)
+		}
+		return nil
+	case Standby:
+		if !r.sourceOK {
+			return fmt.Errorf("standing by, and the source does not answer: %v", r.pollErr)
+		}
+		return nil
+	default:
+		if r.reason != "" {
+			return fmt.Errorf("%s: %s", r.state, r.reason)
+		}
+		return errors.New(string(r.state))
+	}
+}

@@ -1,0 +1,119 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tailer-io/tailer/internal/checkpoint"
+)
+
+const lockInterval = time.Second
+
+// locker is a Store that only one process may use; checkpoint.File is one.
+type locker interface{ Lock() error }
+
+// lock takes the name's lock, standing by until it is free. When the holder
+// keeps the lock but writes no checkpoint for three idle intervals (its host
+// is gone, or it sleeps), lock returns with force set: the start goes on to
+// fence it, and then ends its sessions.
+func (p *Pipeline) lock(ctx context.Context) error {
+	p.force = false
+	var seen staleness
+	logged := ""
+	for {
+		held, holder, err := p.source.TryLock(ctx)
+		if err != nil {
+			return fmt.Errorf("take the lock of %s: %w", p.cfg.Name, err)
+		}
+		if l, ok := p.file.(locker); held && ok {
+			if err := l.Lock(); err != nil {
+				held, holder = false, err.Error()
+			}
+		}
+		if held {
+			return nil
+		}
+		if holder != logged {
+			p.log.Info("standing by: another instance of this name is active", "holder", holder)
+			logged = holder
+		}
+		p.setState(Standby, "active is "+holder)
+		p.turned()
+		if p.topic != nil && p.cfg.Transactional {
+			stale, err := p.observe(ctx, &seen)
+			if err != nil {
+				return err
+			}
+			if stale {
+				p.log.Warn("the active instance holds the lock but has written no checkpoint; taking over", "holder", holder, "after", takeOverAfter)
+				p.force = true
+				return nil
+			}
+		}
+		if time.Since(p.lastPoll()) > watchInterval {
+			p.poll(ctx)
+		}
+		if !pause(ctx, lockInterval) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// staleness is how long the newest record has stayed the same, by our own
+// clock and only while it can be read: an outage of Kafka is not the holder's
+// fault, and clocks of two hosts are not compared.
+type staleness struct {
+	record []byte
+	since  time.Time
+}
+
+func (p *Pipeline) observe(ctx context.Context, s *staleness) (bool, error) {
+	got, err := p.topic.Newest(ctx, []string{p.cfg.Name}, nil)
+	if err != nil {
+		return false, sinkOrRefusal(fmt.Errorf("read the checkpoint: %w", err))
+	}
+	p.sinkUp(true)
+	now := got[p.cfg.Name]
+	if s.since.IsZero() || !bytes.Equal(now, s.record) {
+		*s = staleness{record: bytes.Clone(now), since: time.Now()}
+		if now != nil {
+			rec, err := checkpoint.Decode(now)
+			if err != nil {
+				return false, err
+			}
+			return false, rec.Fits(p.cfg.Name, p.identity, p.cluster, p.tables)
+		}
+	}
+	// Without any record the holder may be in its first start, waiting for
+	// old transactions: it has nothing to write yet.
+	if now == nil {
+		return false, nil
+	}
+	if rec, err := checkpoint.Decode(now); err != nil || rec.Phase == checkpoint.PhaseSnapshot {
+		return false, err
+	}
+	return time.Since(s.since) > takeOverAfter, nil
+}
+
+// evictFormer ends the sessions of a holder that was fenced because it showed
+// no life, and takes the lock. Fenced first: whatever it still does cannot
+// commit.
+func (p *Pipeline) evictFormer(ctx context.Context) error {
+	if !p.force {
+		return nil
+	}
+	if err := p.source.Evict(ctx); err != nil {
+		return fmt.Errorf("end the sessions of the former instance: %w", err)
+	}
+	held, holder, err := p.source.TryLock(ctx)
+	if err != nil {
+		return fmt.Errorf("take the lock of %s: %w", p.cfg.Name, err)
+	}
+	if !held {
+		return fmt.Errorf("%w: %s", errRival, holder)
+	}
+	p.force = false
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build !faults
+
+package pipeline
+
+func reached(Step) {}
