@@ -119,7 +119,7 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 
 // snapshot publishes what the tables hold, as one transaction that may last as
 // long as the broker allows.
-func (p *Pipeline) snapshot(ctx context.Context, snap Snapshot) (*checkpoint.Record, error) {
+func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpoint.Record, error) {
 	if err := p.sink.Fence(ctx, 0); err != nil {
 		return nil, sinkOrRefusal(err)
 	}

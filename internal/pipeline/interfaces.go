@@ -74,19 +74,7 @@ type Starter interface {
 	// CreateAnchor creates the anchor and opens a snapshot of the tables as of
 	// the position at which it begins. It may wait for running transactions,
 	// and logs for whom.
-	CreateAnchor(ctx context.Context) (Snapshot, error)
-}
-
-// Snapshot is a consistent view of the outbox tables at a position.
-type Snapshot interface {
-	// Resume is where streaming takes over: a row is either in the snapshot
-	// or behind this position.
-	Resume() outbox.Resume
-	// Read appends rows to b until it is full or the tables are read: then
-	// more is false.
-	Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (more bool, err error)
-	// Close ends the view; the anchor stays.
-	Close()
+	CreateAnchor(ctx context.Context) (outbox.Snapshot, error)
 }
 
 // Streamer reads the log.

@@ -1,0 +1,173 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var ctx = context.Background()
+
+// put appends a transaction of one row and lets the batch rest.
+func put(t *testing.T, h *Handoff, n int) {
+	t.Helper()
+	b, err := h.Acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Begin(fmt.Append(nil, n), time.Now(), 0)
+	b.Add(testShape)
+	b.SetCell(0, fmt.Append(nil, n))
+	b.End(fmt.Append(nil, n))
+	b.Resume = Resume{Position: pgPos(fmt.Sprint(n))}
+	if b.Full(h.Limits()) {
+		h.Push(b)
+	} else {
+		h.Rest(b)
+	}
+}
+
+func TestHandoffGathersWhileThePublisherIsBusy(t *testing.T) {
+	h := NewHandoff(3, Limits{Rows: 10, Bytes: 1 << 20}, Resume{Position: pgPos("0")})
+	put(t, h, 1)
+	first, _ := h.Take(ctx, time.Time{})
+	put(t, h, 2)
+	put(t, h, 3)
+	second, _ := h.Take(ctx, time.Time{})
+	if len(first.Rows) != 1 || len(second.Rows) != 2 {
+		t.Fatalf("batches of %d and %d rows, want 1 and 2", len(first.Rows), len(second.Rows))
+	}
+	if second.Start.Position != pgPos("1") || second.Resume.Position != pgPos("3") {
+		t.Errorf("second goes from %s to %s, want 1 to 3", second.Start.Position, second.Resume.Position)
+	}
+}
+
+func TestHandoffPushesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHandoff(2, Limits{Rows: 1, Bytes: 1 << 20}, Resume{})
+		put(t, h, 1)
+		put(t, h, 2)
+		got := make(chan error)
+		go func() {
+			_, err := h.Acquire(ctx)
+			got <- err
+		}()
+		synctest.Wait()
+		select {
+		case <-got:
+			t.Fatal("a third batch of two")
+		default:
+		}
+		time.Sleep(2 * time.Minute) // fake time: waiting is not being silent
+		if d := time.Since(h.LastHeard()); d > time.Second {
+			t.Errorf("a reader that waits for the publisher was heard %s ago", d)
+		}
+		b, _ := h.Take(ctx, time.Time{})
+		h.Recycle(b)
+		if err := <-got; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestHandoffIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHandoff(2, Limits{Rows: 10, Bytes: 1 << 20}, Resume{Position: pgPos("0")})
+		start := time.Now()
+		if b, err := h.Take(ctx, start.Add(5*time.Second)); b != nil || err != nil || time.Since(start) != 5*time.Second {
+			t.Fatalf("got %v, %v after %s; want nothing at the deadline", b, err, time.Since(start))
+		}
+		h.Advance(Resume{Position: pgPos("9")}, false)
+		b, err := h.Take(ctx, time.Now().Add(5*time.Second))
+		if err != nil || b == nil || len(b.Rows) != 0 || b.Resume.Position != pgPos("9") || time.Since(start) != 10*time.Second {
+			t.Fatalf("got %v, %v after %s; want the idle position at the deadline", b, err, time.Since(start))
+		}
+		h.Recycle(b)
+		h.Advance(Resume{Position: pgPos("10")}, true)
+		if b, err = h.Take(ctx, time.Now().Add(5*time.Second)); err != nil || b == nil || !b.Urgent || time.Since(start) != 10*time.Second {
+			t.Fatalf("got %v, %v after %s; want the urgent one at once", b, err, time.Since(start))
+		}
+	})
+}
+
+// A position that is raised while a batch rests must not lose its rows, and
+// one that is raised while the publisher has it must not change it.
+func TestHandoffAdvanceBesideRows(t *testing.T) {
+	h := NewHandoff(3, Limits{Rows: 10, Bytes: 1 << 20}, Resume{Position: pgPos("0")})
+	put(t, h, 1)
+	h.Advance(Resume{Position: pgPos("5")}, false)
+	b, _ := h.Take(ctx, time.Time{})
+	if len(b.Rows) != 1 || b.Resume.Position != pgPos("5") {
+		t.Fatalf("%d rows up to %s", len(b.Rows), b.Resume.Position)
+	}
+	h.Advance(Resume{Position: pgPos("6")}, false)
+	if b.Resume.Position != pgPos("5") {
+		t.Error("a batch changed in the publisher's hands")
+	}
+	put(t, h, 7)
+	next, _ := h.Take(ctx, time.Time{})
+	if next.Start.Position != pgPos("5") || next.Resume.Position != pgPos("7") {
+		t.Errorf("next goes from %s to %s, want 5 to 7", next.Start.Position, next.Resume.Position)
+	}
+}
+
+func TestHandoffClose(t *testing.T) {
+	h := NewHandoff(3, Limits{Rows: 1, Bytes: 1 << 20}, Resume{})
+	put(t, h, 1)
+	put(t, h, 2)
+	h.Close(ErrEnd)
+	for n := 1; n <= 2; n++ {
+		if b, err := h.Take(ctx, time.Time{}); err != nil || len(b.Rows) != 1 {
+			t.Fatalf("take %d: %v", n, err)
+		}
+	}
+	if _, err := h.Take(ctx, time.Time{}); !errors.Is(err, ErrEnd) {
+		t.Errorf("take after the last: %v", err)
+	}
+	if _, err := h.Acquire(ctx); !errors.Is(err, ErrEnd) {
+		t.Errorf("acquire: %v", err)
+	}
+	gone, cancel := context.WithCancelCause(ctx)
+	cancel(errors.New("why"))
+	if _, err := NewHandoff(2, Limits{}, Resume{}).Take(gone, time.Time{}); err == nil || err.Error() != "why" {
+		t.Errorf("take with a context that ended: %v", err)
+	}
+}
+
+// Reader and publisher side by side: every row once, in order.
+func TestHandoffOrder(t *testing.T) {
+	const rows = 20_000
+	h := NewHandoff(3, Limits{Rows: 7, Bytes: 1 << 20}, Resume{})
+	go func() {
+		for n := range rows {
+			put(t, h, n)
+			if n%3 == 0 {
+				h.Advance(Resume{Position: pgPos(fmt.Sprint(n))}, n%9 == 0)
+			}
+		}
+		h.Close(ErrEnd)
+	}()
+	next := 0
+	for {
+		b, err := h.Take(ctx, time.Now().Add(time.Second))
+		if errors.Is(err, ErrEnd) {
+			break
+		}
+		if b == nil {
+			continue
+		}
+		for i := range b.Rows {
+			if v, _ := b.Value(&b.Rows[i], 0); string(v) != fmt.Sprint(next) {
+				t.Fatalf("got row %s, want %d", v, next)
+			}
+			next++
+		}
+		h.Recycle(b)
+	}
+	if next != rows {
+		t.Errorf("%d rows, want %d", next, rows)
+	}
+}

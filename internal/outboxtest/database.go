@@ -1,0 +1,340 @@
+package outboxtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// Database is a log of transactions, a slot and a lock. Positions are
+// "0/N" with N the number of transactions up to there. It lives through
+// crashes of its clients.
+type Database struct {
+	// ID is the identity; changing it makes another database.
+	ID string
+
+	mu        sync.Mutex // guards all below
+	txns      [][]string // ids of the rows; key is what stands before the first dash
+	slot      int        // confirmed position; -1 without a slot
+	locked    *Source
+	confirmed int // highest position ever confirmed
+	changed   chan struct{}
+}
+
+// NewDatabase returns an empty one, without a slot.
+func NewDatabase() *Database {
+	return &Database{ID: "sys/db", slot: -1, changed: make(chan struct{})}
+}
+
+// Insert commits a transaction with these rows.
+func (d *Database) Insert(ids ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.txns = append(d.txns, ids)
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// Rows are all rows ever committed, in order.
+func (d *Database) Rows() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []string
+	for _, t := range d.txns {
+		all = append(all, t...)
+	}
+	return all
+}
+
+// Confirmed is the highest position that was ever confirmed.
+func (d *Database) Confirmed() outbox.Position {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return pos(d.confirmed)
+}
+
+// SetSlot moves the slot by hand; a negative number drops it.
+func (d *Database) SetSlot(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.slot = n
+}
+
+// Slot is where the slot stands; negative without one.
+func (d *Database) Slot() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.slot
+}
+
+func pos(n int) outbox.Position {
+	return outbox.Position{Kind: outbox.Postgres, Text: "0/" + strconv.Itoa(n)}
+}
+
+func num(p outbox.Position) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(p.Text, "0/"))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// Source is one process's connection to a Database.
+type Source struct {
+	d     *Database
+	shape *outbox.Shape
+	until int
+	// At is called with the name of each step of a first start, and may
+	// return an error to fail it. May be nil.
+	At func(step string) error
+}
+
+// NewSource connects to d.
+func NewSource(d *Database) *Source {
+	return &Source{d: d, until: -1, shape: &outbox.Shape{Columns: []outbox.Column{
+		{Name: "id", Type: "text"}, {Name: "aggregatetype", Type: "text"}, {Name: "aggregateid", Type: "text"}, {Name: "payload", Type: "text"},
+	}}}
+}
+
+func (s *Source) at(step string) error {
+	if s.At == nil {
+		return nil
+	}
+	return s.At(step)
+}
+
+// Connect says who the database is.
+func (s *Source) Connect(context.Context) (outbox.Identity, error) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	return outbox.Identity{Kind: outbox.Postgres, ID: s.d.ID, Lineage: "1", Version: "test"}, nil
+}
+
+// Close gives the lock back, as the end of a session does.
+func (s *Source) Close() {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.locked == s {
+		s.d.locked = nil
+	}
+}
+
+// TryLock takes the lock.
+func (s *Source) TryLock(context.Context) (bool, string, error) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.locked == nil || s.d.locked == s {
+		s.d.locked = s
+		return true, "", nil
+	}
+	return false, "pid 1", nil
+}
+
+// Locked tells whether the lock is still ours.
+func (s *Source) Locked(context.Context) error {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.locked != s {
+		return errors.New("the session is gone")
+	}
+	return nil
+}
+
+// Evict ends the holder's session.
+func (s *Source) Evict(context.Context) error {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.locked != s {
+		s.d.locked = nil
+	}
+	return nil
+}
+
+// Prove refuses without a slot, or with one beyond r.
+func (s *Source) Prove(_ context.Context, r outbox.Resume) error {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	n := num(r.Position)
+	switch {
+	case s.d.slot < 0:
+		return outbox.Refuse("slot_missing", "checkpoint reset", "the slot is gone")
+	case s.d.slot > n:
+		return outbox.Refuse("slot_ahead", "checkpoint set --from-slot", "the slot is ahead")
+	case n > len(s.d.txns):
+		return outbox.Refuse("checkpoint_ahead", "checkpoint reset", "the checkpoint is ahead")
+	}
+	return nil
+}
+
+// Prepare makes the publication.
+func (s *Source) Prepare(context.Context) error { return s.at("prepare") }
+
+// Anchor tells where the slot stands.
+func (s *Source) Anchor(context.Context) (bool, outbox.Resume, error) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.slot < 0 {
+		return false, outbox.Resume{}, nil
+	}
+	return true, outbox.Resume{Position: pos(s.d.slot), Lineage: "1"}, nil
+}
+
+// DropAnchor drops the slot.
+func (s *Source) DropAnchor(context.Context) error {
+	if err := s.at("drop"); err != nil {
+		return err
+	}
+	s.d.SetSlot(-1)
+	return nil
+}
+
+// Count counts all rows.
+func (s *Source) Count(context.Context, int64) (int64, error) { return int64(len(s.d.Rows())), nil }
+
+// snapshot is a view of the database.
+type snapshot struct {
+	s    *Source
+	at   int
+	ids  []string
+	read int
+}
+
+// CreateAnchor makes the slot and a snapshot.
+func (s *Source) CreateAnchor(context.Context) (outbox.Snapshot, error) {
+	if err := s.at("create"); err != nil {
+		return nil, err
+	}
+	rows := s.d.Rows()
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.slot >= 0 {
+		return nil, errors.New("slot exists")
+	}
+	s.d.slot = len(s.d.txns)
+	return &snapshot{s: s, at: s.d.slot, ids: rows}, nil
+}
+
+func (v *snapshot) Resume() outbox.Resume { return outbox.Resume{Position: pos(v.at), Lineage: "1"} }
+func (v *snapshot) Close()                {}
+
+func (v *snapshot) Read(_ context.Context, b *outbox.Batch, l outbox.Limits) (bool, error) {
+	b.Begin([]byte("snapshot"), time.Now(), uint64(v.read))
+	for v.read < len(v.ids) && !b.Full(l) {
+		v.s.row(b, v.ids[v.read])
+		v.read++
+	}
+	return v.read < len(v.ids), v.s.at("read")
+}
+
+func (s *Source) row(b *outbox.Batch, id string) {
+	key, _, _ := strings.Cut(id, "-")
+	b.Add(s.shape)
+	for i, v := range []string{id, "order", key, id} {
+		b.SetCell(i, []byte(v))
+	}
+}
+
+// Stream hands over transactions behind r.
+func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff) error {
+	n, skip := num(r.Position), uint64(0)
+	if r.Open != nil {
+		if r.Open.Txn != fmt.Sprint("txn", n+1) {
+			return outbox.Refuse("open", "", "another transaction")
+		}
+		skip = r.Open.Rows
+	}
+	for {
+		s.d.mu.Lock()
+		changed, txns := s.d.changed, s.d.txns
+		s.d.mu.Unlock()
+		for ; n < len(txns); n++ {
+			if s.until >= 0 && n >= s.until {
+				return outbox.ErrEnd
+			}
+			if err := s.txn(ctx, h, n, txns[n], skip); err != nil {
+				return err
+			}
+			skip = 0
+		}
+		if s.until >= 0 && n >= s.until {
+			return outbox.ErrEnd
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// txn hands over transaction n (from 0), cutting it where a batch is full.
+func (s *Source) txn(ctx context.Context, h *outbox.Handoff, n int, ids []string, skip uint64) error {
+	id := fmt.Append(nil, "txn", n+1)
+	b, err := h.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	b.Begin(id, time.Now(), skip)
+	for i := skip; i < uint64(len(ids)); i++ {
+		if b.Full(h.Limits()) {
+			b.Resume = outbox.Resume{Position: pos(n), Lineage: "1", Open: &outbox.Open{Txn: string(id), Rows: i}}
+			h.Push(b)
+			if b, err = h.Acquire(ctx); err != nil {
+				return err
+			}
+			b.Begin(id, time.Now(), i)
+		}
+		s.row(b, ids[i])
+	}
+	b.End([]byte(pos(n + 1).Text))
+	b.Resume = outbox.Resume{Position: pos(n + 1), Lineage: "1"}
+	if b.Full(h.Limits()) {
+		h.Push(b)
+	} else {
+		h.Rest(b)
+	}
+	return nil
+}
+
+// Confirm moves the slot.
+func (s *Source) Confirm(_ context.Context, p outbox.Position) error {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if n := num(p); n > s.d.confirmed {
+		s.d.confirmed = n
+	}
+	if n := num(p); n > s.d.slot && s.d.slot >= 0 {
+		s.d.slot = n
+	}
+	return nil
+}
+
+// ConfirmWait is Confirm.
+func (s *Source) ConfirmWait(ctx context.Context, p outbox.Position) error { return s.Confirm(ctx, p) }
+
+// Until takes "now".
+func (s *Source) Until(context.Context, string) error {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	s.until = len(s.d.txns)
+	return nil
+}
+
+// Watch finds nothing wrong.
+func (s *Source) Watch(context.Context) error { return nil }
+
+// Gauges knows the end of the log.
+func (s *Source) Gauges(_ context.Context, r outbox.Resume) (outbox.Gauges, error) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	return outbox.Gauges{At: time.Now(), Server: pos(len(s.d.txns)), LagBytes: float64(len(s.d.txns) - num(r.Position))}, nil
+}
+
+// Reached compares.
+func (s *Source) Reached(p, target outbox.Position) bool { return num(p) >= num(target) }
