@@ -31,8 +31,8 @@ func (p *Pipeline) commit(ctx context.Context, b *outbox.Batch) (attempt, error)
 	m := &p.msgs
 	m.Reset()
 	p.mapper.Map(b, m)
-	if err := p.sink.Admit(ctx, m, b); err != nil {
-		return try, sinkOrRefusal(err)
+	if err := p.admit(ctx, m, b); err != nil {
+		return try, err
 	}
 	resume, halt := p.sortOut(b, m)
 	try.next, try.halt = p.record(resume), halt
@@ -89,6 +89,19 @@ type attempt struct {
 	// halt is the Refusal to end with once it is committed, because of a
 	// poison row behind it.
 	halt error
+}
+
+// admit asks the sink, which knows topics and their limits but not our tables.
+func (p *Pipeline) admit(ctx context.Context, m *outbox.Messages, b *outbox.Batch) error {
+	if err := p.sink.Admit(ctx, m, b); err != nil {
+		return sinkOrRefusal(err)
+	}
+	for i := range m.Poison {
+		if q := &m.Poison[i]; q.Table == "" {
+			q.Table = p.cfg.Tables[b.Rows[q.Row].Shape.Table]
+		}
+	}
+	return nil
 }
 
 // sinkError marks an error after which the sink alone has to be rebuilt.

@@ -138,8 +138,8 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpo
 		m := &p.msgs
 		m.Reset()
 		p.mapper.Map(&b, m)
-		if err := p.sink.Admit(ctx, m, &b); err != nil {
-			return nil, sinkOrRefusal(err)
+		if err := p.admit(ctx, m, &b); err != nil {
+			return nil, err
 		}
 		if len(m.Poison) > 0 && p.cfg.OnPoison != "skip" {
 			return nil, outbox.Refuse("poison", "make it fit, delete it, or run with --on-poison skip or --snapshot never",

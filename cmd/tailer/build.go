@@ -1,0 +1,138 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/tailer-io/tailer/internal/checkpoint"
+	"github.com/tailer-io/tailer/internal/config"
+	"github.com/tailer-io/tailer/internal/mapping"
+	"github.com/tailer-io/tailer/internal/outbox"
+	"github.com/tailer-io/tailer/internal/pg"
+	"github.com/tailer-io/tailer/internal/pipeline"
+	"github.com/tailer-io/tailer/internal/publish"
+)
+
+// parts are what a configuration describes, joined, with no connection open.
+type parts struct {
+	registry *prometheus.Registry
+	source   *pg.Source
+	kafka    *publish.Kafka   // nil with --sink stdout
+	file     *checkpoint.File // nil without --checkpoint-file
+	pipeline *pipeline.Pipeline
+}
+
+// build makes the parts; stdout is where --sink stdout writes.
+func build(cfg *config.Config, log *slog.Logger, stdout io.Writer) (*parts, error) {
+	p := &parts{registry: prometheus.NewRegistry()}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mapper, err := newMapper(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if p.source, err = newSource(cfg, mapper, log); err != nil {
+		return nil, err
+	}
+	if cfg.CheckpointFile != "" {
+		p.file = checkpoint.NewFile(cfg.CheckpointFile)
+	}
+	joined := settings(cfg)
+	joined.Source, joined.Mapper = p.source, mapper
+	if cfg.Sink == config.SinkKafka {
+		p.kafka = newKafka(cfg, log, p.registry)
+		joined.Sink = p.kafka
+	} else {
+		joined.Sink = publish.NewStdout(stdout)
+	}
+	// An interface that holds a nil pointer is not nil: assign only what is there.
+	if p.file != nil {
+		joined.File = p.file
+	} else if p.kafka != nil {
+		joined.Topic = p.kafka
+	}
+	p.pipeline = pipeline.New(joined, log, p.registry)
+	return p, nil
+}
+
+// settings are the pipeline's plain values.
+func settings(cfg *config.Config) pipeline.Config {
+	return pipeline.Config{
+		Name:               cfg.Name,
+		Version:            version,
+		Instance:           instance(),
+		SourceKind:         outbox.Postgres,
+		SinkKind:           cfg.Sink,
+		CheckpointTopic:    cfg.CheckpointTopic,
+		Transactional:      cfg.Transactional(),
+		Tables:             cfg.TableNames(),
+		CommitInterval:     cfg.CommitInterval,
+		TransactionTimeout: cfg.KafkaTransactionTimeout,
+		Snapshot:           cfg.Snapshot == config.SnapshotInitial,
+		SnapshotMaxRows:    cfg.SnapshotMaxRows,
+		RequireCheckpoint:  cfg.RequireCheckpoint,
+		CreateTopics:       cfg.CreateTopics,
+		Until:              cfg.Until,
+		OnPoison:           cfg.OnPoison,
+		OnRefusal:          cfg.OnRefusal,
+	}
+}
+
+func newMapper(cfg *config.Config) (*mapping.Mapper, error) {
+	m := mapping.Config{TopicPrefix: cfg.TopicPrefix, MaxRowBytes: int(cfg.MaxRowBytes)}
+	for _, t := range cfg.Tables {
+		m.Tables = append(m.Tables, mapping.Table{
+			Name: t.String(), ID: t.ID, AggregateType: t.AggregateType, AggregateID: t.AggregateID, Payload: t.Payload,
+		})
+	}
+	return mapping.New(m)
+}
+
+func newSource(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (*pg.Source, error) {
+	c := pg.Config{
+		URL:         cfg.SourceURL,
+		Password:    cfg.SourcePassword,
+		Name:        cfg.Name,
+		Slot:        cfg.PgSlot,
+		Publication: cfg.PgPublication,
+		Temporary:   cfg.Sink == config.SinkStdout && cfg.CheckpointFile == "",
+	}
+	for i, t := range cfg.Tables {
+		c.Tables = append(c.Tables, pg.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i)})
+	}
+	if err := pg.Validate(c); err != nil {
+		return nil, err
+	}
+	return pg.New(c, log), nil
+}
+
+func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) *publish.Kafka {
+	return publish.NewKafka(publish.KafkaConfig{
+		Brokers:          cfg.KafkaBrokers,
+		ClientID:         "tailer." + cfg.Name,
+		Transactional:    cfg.Transactional(),
+		TransactionalID:  "tailer." + cfg.Name,
+		Compression:      publish.Compression(cfg.KafkaCompression),
+		CreateTopics:     cfg.CreateTopics,
+		TopicPartitions:  cfg.TopicPartitions,
+		TopicReplication: cfg.TopicReplication,
+		CheckpointTopic:  cfg.CheckpointTopic,
+	}, log, reg)
+}
+
+// instance names this process, for people and to tell two starts apart.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	var unique [4]byte
+	_, _ = rand.Read(unique[:]) // it never fails
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(unique[:]))
+}

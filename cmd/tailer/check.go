@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tailer-io/tailer/internal/config"
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// checkTimeout bounds a preflight: a host that never answers is a finding too.
+const checkTimeout = time.Minute
+
+func (a *app) checkCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "preflight: one line for each requirement, with what mends it",
+		Long: `Check what run needs of the database and of Kafka, by doing it: a replication
+connection is opened, a transaction begun. One line each: ok, warn, or FAIL with
+the statement or setting that fixes it. Status 1 if anything FAILs.`,
+		Example: `  tailer check --config /etc/tailer.yaml
+  tailer check --config /etc/tailer.yaml --output json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.check(cmd, output) },
+	}
+	config.AddFlags(cmd.Flags(), config.Check)
+	addOutput(cmd, &output)
+	return cmd
+}
+
+func (a *app) check(cmd *cobra.Command, output string) error {
+	if err := checkOutput(output); err != nil {
+		return err
+	}
+	cfg, log, err := a.load(config.Check, cmd)
+	if err != nil {
+		return err
+	}
+	p, err := build(cfg, log, a.stdout)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
+	defer cancel()
+	findings := p.source.Check(ctx)
+	p.source.Close()
+	if p.kafka != nil {
+		findings = append(findings, p.kafka.Check(ctx)...)
+		p.kafka.Close()
+	}
+	if cfg.CheckpointFile != "" {
+		findings = append(findings, checkDirectory(cfg.CheckpointFile))
+	}
+	if err := printFindings(a.stdout, findings, output); err != nil {
+		return err
+	}
+	if n := countFails(findings); n > 0 {
+		return fmt.Errorf("check: %d of %d requirements are not met", n, len(findings))
+	}
+	return nil
+}
+
+// checkDirectory tries what saving a checkpoint does: make a file beside it.
+func checkDirectory(path string) outbox.Finding {
+	f := outbox.Finding{What: "checkpoint file", Level: outbox.OK, Found: path + " can be written"}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".tailer-check-*")
+	if err != nil {
+		f.Level, f.Found = outbox.Fail, err.Error()
+		f.Fix = "make the directory, writable for the user who runs tailer"
+		return f
+	}
+	tmp.Close()
+	os.Remove(tmp.Name())
+	return f
+}
+
+func countFails(findings []outbox.Finding) int {
+	n := 0
+	for _, f := range findings {
+		if f.Level == outbox.Fail {
+			n++
+		}
+	}
+	return n
+}
+
+// printFindings prints a line each, its fix indented below it.
+func printFindings(w io.Writer, findings []outbox.Finding, output string) error {
+	if output == "json" {
+		return printJSON(w, jsonFindings(findings))
+	}
+	for _, f := range findings {
+		if _, err := fmt.Fprintf(w, "%-5s %s: %s\n", f.Level, f.What, oneLine(f.Found)); err != nil {
+			return err
+		}
+		if f.Fix != "" {
+			fmt.Fprintf(w, "      fix: %s\n", strings.ReplaceAll(f.Fix, "\n", "\n           "))
+		}
+	}
+	return nil
+}
+
+// jsonFinding is a Finding as --output json has it.
+type jsonFinding struct {
+	Level outbox.Level `json:"level"`
+	What  string       `json:"what"`
+	Found string       `json:"found"`
+	Fix   string       `json:"fix,omitempty"`
+}
+
+func jsonFindings(findings []outbox.Finding) []jsonFinding {
+	list := make([]jsonFinding, len(findings))
+	for i, f := range findings {
+		list[i] = jsonFinding(f)
+	}
+	return list
+}
+
+func addOutput(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVar(output, "output", "text", "text or json, on stdout")
+}
+
+func checkOutput(output string) error {
+	if output != "text" && output != "json" {
+		return &outbox.Invalid{Option: "output", Text: fmt.Sprintf("%q is not one of text, json", output)}
+	}
+	return nil
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,223 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+	"github.com/tailer-io/tailer/internal/pipeline"
+)
+
+type fake struct {
+	status        pipeline.Status
+	health, ready error
+}
+
+func (f *fake) Status() pipeline.Status { return f.status }
+func (f *fake) Health() error           { return f.health }
+func (f *fake) Ready() error            { return f.ready }
+
+func healthy() *fake {
+	return &fake{status: pipeline.Status{
+		Name: "orders", Version: "1.2.3", State: pipeline.Streaming, Position: "0/16B3748", ServerPosition: "0/16B3900",
+		Source: pipeline.StatusSource{Kind: "postgres", Identity: "7/shop"}, LagSeconds: 0.25, LagBytes: 2048,
+		Published: 1234567, Poison: map[string]uint64{"skip": 2},
+	}}
+}
+
+func get(t *testing.T, h http.Handler, method, path string) (int, http.Header, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	return w.Code, w.Header(), w.Body.String()
+}
+
+func TestProbes(t *testing.T) {
+	f := healthy()
+	h := handler(f, prometheus.NewRegistry(), false)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if code, _, body := get(t, h, "GET", path); code != 200 || body != "ok\n" {
+			t.Errorf("%s: %d %q", path, code, body)
+		}
+	}
+	f.health, f.ready = errors.New("no batch for 61s"), errors.New("produce:\n broker is down")
+	for path, want := range map[string]string{"/healthz": "no batch for 61s\n", "/readyz": "produce: broker is down\n"} {
+		if code, _, body := get(t, h, "GET", path); code != 503 || body != want {
+			t.Errorf("%s: %d %q", path, code, body)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	f := healthy()
+	f.status.LagBytes = pipeline.Number(math.NaN())
+	code, header, body := get(t, handler(f, prometheus.NewRegistry(), false), "GET", "/status")
+	if code != 200 || header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v", code, header)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got["name"] != "orders" || got["state"] != "streaming" || got["lag_bytes"] != nil || got["published"] != 1234567.0 {
+		t.Errorf("got %s", body)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "tailer_things_total"})
+	reg.MustRegister(c)
+	c.Inc()
+	if code, _, body := get(t, handler(healthy(), reg, false), "GET", "/metrics"); code != 200 || !strings.Contains(body, "tailer_things_total 1") {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestMethodsAndPaths(t *testing.T) {
+	h := handler(healthy(), prometheus.NewRegistry(), false)
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{"POST", "/status", 405}, {"DELETE", "/", 405}, {"PUT", "/nothing", 405}, {"HEAD", "/healthz", 200},
+		{"GET", "/nothing", 404}, {"GET", "/status/x", 404}, {"GET", "/debug/pprof/", 404}, {"GET", "/", 200},
+	} {
+		code, header, _ := get(t, h, c.method, c.path)
+		if code != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, code, c.want)
+		}
+		if code == 405 && header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s %s: Allow %q", c.method, c.path, header.Get("Allow"))
+		}
+	}
+}
+
+func TestPprofByOption(t *testing.T) {
+	h := handler(healthy(), prometheus.NewRegistry(), true)
+	if code, _, _ := get(t, h, "GET", "/debug/pprof/heap"); code != 200 {
+		t.Errorf("heap: %d", code)
+	}
+	if code, _, _ := get(t, h, "GET", "/debug/pprof/cmdline"); code != 404 {
+		t.Errorf("cmdline, where a password may stand: %d", code)
+	}
+}
+
+func TestPage(t *testing.T) {
+	f := healthy()
+	at := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+	f.status.LastError = pipeline.StatusError{Time: &at, Text: "<b>broker</b> is down"}
+	f.ready = errors.New("not yet")
+	w := httptest.NewRecorder()
+	page(f, func() time.Time { return at.Add(90 * time.Second) })(w, httptest.NewRequest("GET", "/", nil))
+	body := w.Body.String()
+	for _, want := range []string{
+		"orders", "streaming", "0/16B3748", "0/16B3900", "0.2 s", "2.0 KiB", "1\u202f234\u202f567", "Poison, skip",
+		"&lt;b&gt;broker&lt;/b&gt; is down", "1m30s ago", "not ready: not yet", `http-equiv="refresh"`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q in\n%s", want, body)
+		}
+	}
+	for _, no := range []string{"http://", "https://", "<script", "ZgotmplZ"} {
+		if strings.Contains(body, no) {
+			t.Errorf("%q in the page, which must work without the internet", no)
+		}
+	}
+}
+
+func TestUnknownLag(t *testing.T) {
+	nan := math.NaN()
+	if seconds(nan) != unknown || size(nan) != unknown || seconds(125) != "2m5s" || size(900) != "900 B" {
+		t.Error(seconds(nan), size(nan), seconds(125), size(900))
+	}
+}
+
+// start runs a server on a free port; its Run has ended when the test has.
+func start(t *testing.T, headers time.Duration) *Server {
+	t.Helper()
+	s := New(Config{Addr: "127.0.0.1:0"}, healthy(), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	s.server.ReadHeaderTimeout = headers
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	return s
+}
+
+func TestAddressTaken(t *testing.T) {
+	s := start(t, headerTimeout)
+	err := New(Config{Addr: s.Addr().String()}, healthy(), prometheus.NewRegistry(), slog.New(slog.DiscardHandler)).Listen()
+	var bad *outbox.Invalid
+	if !errors.As(err, &bad) || bad.Option != "http-addr" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A client that never finishes its request neither holds up others nor the
+// end of the server, and is cut off.
+func TestSlowClient(t *testing.T) {
+	s := start(t, 50*time.Millisecond)
+	slow, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	fmt.Fprint(slow, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+	resp, err := http.Get("http://" + s.Addr().String() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	slow.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.Copy(io.Discard, slow); err != nil {
+		t.Errorf("the slow client was not cut off: %v", err)
+	}
+}
+
+func TestTooManyConnections(t *testing.T) {
+	s := start(t, headerTimeout)
+	for range connections {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, err := bufio.NewReader(c).ReadByte(); err != nil {
+			t.Fatalf("a connection within the limit: %v", err)
+		}
+	}
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	if n, _ := io.Copy(io.Discard, c); n != 0 {
+		t.Errorf("a connection beyond the limit was answered with %d bytes", n)
+	}
+}

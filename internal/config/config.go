@@ -1,0 +1,161 @@
+// Package config turns flags, environment and a YAML file into one typed
+// Config. Every option is declared once, in the table of options.go: its flag,
+// its environment name, its YAML key and its line in the README come from
+// there. A flag beats the environment, which beats the file, which beats the
+// default.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// Values of the options that are a choice.
+const (
+	SinkKafka  = "kafka"
+	SinkStdout = "stdout"
+
+	ExactlyOnce = "exactly-once"
+	AtLeastOnce = "at-least-once"
+
+	SnapshotInitial = "initial"
+	SnapshotNever   = "never"
+)
+
+// Config is the configuration of one command, checked and complete: values
+// that depend on others (Name, PgSlot ...) are filled in. The options' own
+// text, in options.go, says more about each field.
+type Config struct {
+	// File is the YAML file that was read; "" for none.
+	File string
+	// Name is the identity of the instance, legal in Kafka topic names.
+	Name string
+
+	// SourceURL is the database's URL, perhaps with a password: never to be
+	// logged. RedactURL gives the form for people.
+	SourceURL string
+	// SourcePasswordFile is the file that SourcePassword was read from.
+	SourcePasswordFile string
+	// SourcePassword is the content of SourcePasswordFile without its
+	// trailing newline; "" without a file.
+	SourcePassword string
+	// Tables are the outbox tables, in the order of the configuration.
+	Tables []Table
+	// Preset names the message format.
+	Preset string
+	// PgSlot and PgPublication are names in the database.
+	PgSlot        string
+	PgPublication string
+	// MaxRowBytes is the greatest size of a row's mapped columns, in bytes.
+	MaxRowBytes Size
+
+	// Sink is SinkKafka or SinkStdout.
+	Sink string
+	// KafkaBrokers are host:port.
+	KafkaBrokers []string
+	// KafkaCompression is none, gzip, snappy, lz4 or zstd.
+	KafkaCompression string
+	// KafkaTransactionTimeout is what the broker is told.
+	KafkaTransactionTimeout time.Duration
+	// CreateTopics, TopicPartitions and TopicReplication say how missing
+	// topics are made; 0 means the broker's own default.
+	CreateTopics     bool
+	TopicPartitions  int32
+	TopicReplication int16
+	// TopicPrefix is put before every message's topic.
+	TopicPrefix string
+
+	// Delivery is ExactlyOnce or AtLeastOnce.
+	Delivery string
+	// CommitInterval is the least time from one transaction's begin to the
+	// next one's.
+	CommitInterval time.Duration
+	// CheckpointTopic is the Kafka topic of the checkpoints, CheckpointFile
+	// the file that is used instead if it is not "".
+	CheckpointTopic string
+	CheckpointFile  string
+	// RequireCheckpoint makes a start without checkpoint a refusal.
+	RequireCheckpoint bool
+	// Snapshot is SnapshotInitial or SnapshotNever.
+	Snapshot string
+	// SnapshotMaxRows is the greatest number of rows that a first start
+	// publishes from the tables.
+	SnapshotMaxRows int64
+	// OnPoison is halt or skip, OnRefusal exit or wait.
+	OnPoison  string
+	OnRefusal string
+	// Until is "", "now" or a position at which to stop.
+	Until string
+
+	// HTTPAddr is host:port; "" switches the server off.
+	HTTPAddr string
+	// HTTPPprof serves Go's profiles there.
+	HTTPPprof bool
+	// LogLevel is the least level that is logged.
+	LogLevel string
+	// LogFormat is text or json.
+	LogFormat string
+
+	// Warnings is what is odd but no error, one line each, for the log.
+	Warnings []string
+
+	outboxTables []string
+	tablesLine   int // where the file's tables: begins; 0 for none
+}
+
+// Table is one outbox table. A column name that is empty stands for the
+// preset's own.
+type Table struct {
+	Schema        string
+	Name          string
+	ID            string
+	AggregateType string
+	AggregateID   string
+	Payload       string
+}
+
+// String is "schema.name".
+func (t Table) String() string { return t.Schema + "." + t.Name }
+
+// TableNames are the outbox tables as "schema.name", in the configured order.
+func (c *Config) TableNames() []string {
+	names := make([]string, len(c.Tables))
+	for i, t := range c.Tables {
+		names[i] = t.String()
+	}
+	return names
+}
+
+// Transactional reports whether messages and checkpoint go into one Kafka
+// transaction.
+func (c *Config) Transactional() bool { return c.Delivery == ExactlyOnce }
+
+// Level is LogLevel as slog knows it.
+func (c *Config) Level() slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return slog.LevelInfo // not reached: the option's choices are slog's
+	}
+	return l
+}
+
+// String shows every option that is not empty, for the log, without secrets.
+func (c *Config) String() string {
+	var b strings.Builder
+	for i := range options {
+		o := &options[i]
+		v := o.text(c)
+		if o.secret {
+			v = RedactURL(v)
+		}
+		if v != "" {
+			fmt.Fprintf(&b, "%s=%s ", o.name, v)
+		}
+	}
+	if c.tablesLine > 0 {
+		fmt.Fprintf(&b, "tables=%s ", strings.Join(c.TableNames(), ","))
+	}
+	return strings.TrimSuffix(b.String(), " ")
+}

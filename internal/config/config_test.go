@@ -1,0 +1,498 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+const testURL = "postgres://app@db:5432/shop"
+
+// load builds a configuration as cmd/tailer does.
+func load(t *testing.T, cmd Command, args, environ []string) (*Config, error) {
+	t.Helper()
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(fs, cmd)
+	if err := fs.Parse(args); err != nil {
+		t.Fatalf("parse flags: %v", err)
+	}
+	return Load(cmd, fs, environ)
+}
+
+func mustLoad(t *testing.T, args, environ []string) *Config {
+	t.Helper()
+	c, err := load(t, Run, args, environ)
+	if err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	return c
+}
+
+// write makes a file below a fresh working directory and returns its name.
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestDefaults(t *testing.T) {
+	c := mustLoad(t, []string{"--source-url", testURL, "--kafka-brokers", "k1:9092"}, nil)
+	want := &Config{
+		Name:                    "tailer-shop",
+		SourceURL:               testURL,
+		Tables:                  []Table{{Schema: "public", Name: "outbox"}},
+		Preset:                  "debezium",
+		PgSlot:                  "tailer_shop",
+		PgPublication:           "tailer_shop",
+		MaxRowBytes:             16 << 20,
+		Sink:                    SinkKafka,
+		KafkaBrokers:            []string{"k1:9092"},
+		KafkaCompression:        "none",
+		KafkaTransactionTimeout: 15 * time.Second,
+		CreateTopics:            true,
+		Delivery:                ExactlyOnce,
+		CommitInterval:          5 * time.Millisecond,
+		CheckpointTopic:         "tailer-checkpoint.tailer-shop",
+		Snapshot:                SnapshotInitial,
+		SnapshotMaxRows:         1_000_000,
+		OnPoison:                "halt",
+		OnRefusal:               "exit",
+		HTTPAddr:                "127.0.0.1:8245",
+		LogLevel:                "info",
+		LogFormat:               "text",
+		outboxTables:            []string{"public.outbox"},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+	if !c.Transactional() {
+		t.Error("not transactional")
+	}
+}
+
+func TestStdoutDefaults(t *testing.T) {
+	c := mustLoad(t, []string{"--source-url", testURL, "--sink", "stdout", "--kafka-brokers=k:1"}, nil)
+	if c.Delivery != AtLeastOnce || c.Transactional() || c.CheckpointTopic != "" {
+		t.Errorf("delivery %s, checkpoint topic %q", c.Delivery, c.CheckpointTopic)
+	}
+	want := []string{"--kafka-brokers is not used with --sink stdout"}
+	if !reflect.DeepEqual(c.Warnings, want) {
+		t.Errorf("warnings %q", c.Warnings)
+	}
+}
+
+// Every option can be set in every layer, and a layer beats those below it.
+func TestPrecedence(t *testing.T) {
+	path := write(t, "t.yaml", "source-url: postgres://file@db/shop\nkafka-brokers: [f1:1, f2:2]\ncommit-interval: 1ms\nname: file\nlog-level: debug\n")
+	environ := []string{"TAILER_CONFIG=" + path, "TAILER_COMMIT_INTERVAL=2ms", "TAILER_NAME=env"}
+	c := mustLoad(t, []string{"--commit-interval=3ms"}, environ)
+	if c.CommitInterval != 3*time.Millisecond || c.Name != "env" || c.LogLevel != "debug" || c.File != path {
+		t.Errorf("interval %s, name %s, level %s, file %q", c.CommitInterval, c.Name, c.LogLevel, c.File)
+	}
+	if !reflect.DeepEqual(c.KafkaBrokers, []string{"f1:1", "f2:2"}) {
+		t.Errorf("brokers %q", c.KafkaBrokers)
+	}
+}
+
+// What parse reads, text writes, for every option of the table.
+func TestEveryOptionRoundTrips(t *testing.T) {
+	samples := map[string]string{
+		"text": "abc", "list": "a.b,c.d", "bool": "true", "duration": "7ms", "size": "64KiB", "number": "7",
+	}
+	for i := range options {
+		o := &options[i]
+		value := samples[o.kind()]
+		if len(o.allowed) > 0 {
+			value = o.allowed[len(o.allowed)-1]
+		}
+		var c Config
+		if err := o.parse(&c, o.split(value)); err != nil {
+			t.Errorf("%s: %v", o.name, err)
+		} else if got := o.text(&c); got != value {
+			t.Errorf("%s: got %q, want %q", o.name, got, value)
+		}
+		if o.doc == "" || o.commands == 0 {
+			t.Errorf("%s: no doc or no command", o.name)
+		}
+	}
+}
+
+func TestListsAndBooleans(t *testing.T) {
+	base := []string{"--source-url=" + testURL}
+	for _, c := range []struct {
+		args, env []string
+		want      []string
+	}{
+		{[]string{"--kafka-brokers=a:1", "--kafka-brokers", "b:2"}, nil, []string{"a:1", "b:2"}},
+		{[]string{"--kafka-brokers=a:1,b:2"}, nil, []string{"a:1", "b:2"}},
+		{nil, []string{"TAILER_KAFKA_BROKERS=a:1, b:2,"}, []string{"a:1", "b:2"}},
+	} {
+		got := mustLoad(t, append(c.args, base...), c.env)
+		if !reflect.DeepEqual(got.KafkaBrokers, c.want) {
+			t.Errorf("%v %v: got %q", c.args, c.env, got.KafkaBrokers)
+		}
+	}
+	c := mustLoad(t, append(base, "--kafka-brokers=a:1", "--require-checkpoint", "--create-topics=false"), nil)
+	if !c.RequireCheckpoint || c.CreateTopics {
+		t.Errorf("require-checkpoint %t, create-topics %t", c.RequireCheckpoint, c.CreateTopics)
+	}
+}
+
+func TestTablesWithColumns(t *testing.T) {
+	path := write(t, "t.yaml", `
+sink: stdout
+tables:
+  - table: app.events
+    columns: {id: event_id, aggregatetype: kind, aggregateid: ref, payload: body}
+  - table: app.more
+`)
+	c := mustLoad(t, []string{"--config", path, "--source-url", testURL}, nil)
+	want := []Table{
+		{Schema: "app", Name: "events", ID: "event_id", AggregateType: "kind", AggregateID: "ref", Payload: "body"},
+		{Schema: "app", Name: "more"},
+	}
+	if !reflect.DeepEqual(c.Tables, want) {
+		t.Errorf("got %+v", c.Tables)
+	}
+	if got := c.TableNames(); !reflect.DeepEqual(got, []string{"app.events", "app.more"}) {
+		t.Errorf("names %q", got)
+	}
+}
+
+func TestPasswordFile(t *testing.T) {
+	path := write(t, "pw", "s3cret\n")
+	c := mustLoad(t, []string{"--source-url", testURL, "--sink=stdout", "--source-password-file", path}, nil)
+	if c.SourcePassword != "s3cret" {
+		t.Errorf("got %q", c.SourcePassword)
+	}
+	if s := c.String(); strings.Contains(s, "s3cret") || !strings.Contains(s, "source-password-file=pw") {
+		t.Errorf("String: %s", s)
+	}
+}
+
+func TestNoSecretInString(t *testing.T) {
+	c := mustLoad(t, []string{"--source-url", "postgres://app:s3cret@db/shop?password=s3cret&sslmode=disable", "--sink=stdout"}, nil)
+	if s := c.String(); strings.Contains(s, "s3cret") || !strings.Contains(s, "sslmode=disable") {
+		t.Errorf("String: %s", s)
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "ps") {
+		t.Errorf("warnings: %q", c.Warnings)
+	}
+}
+
+func TestUnknownEnvironment(t *testing.T) {
+	c := mustLoad(t, []string{"--source-url", testURL, "--sink=stdout"}, []string{
+		"TAILER_KAFKA_BROKER=a:1", "TAILER_ZZZZZZZZZZZ=1",
+		"TAILER_PORT=tcp://1.2.3.4:5", "TAILER_PORT_8245_TCP_ADDR=x", "TAILER_SERVICE_HOST=x", "HOME=/", "TAILOR=x",
+	})
+	want := []string{
+		"unknown environment variable TAILER_KAFKA_BROKER; did you mean TAILER_KAFKA_BROKERS?",
+		"unknown environment variable TAILER_ZZZZZZZZZZZ",
+	}
+	if !reflect.DeepEqual(c.Warnings, want) {
+		t.Errorf("got %q", c.Warnings)
+	}
+}
+
+// A status command needs neither database nor Kafka, and reads the same file.
+func TestStatusNeedsNoSource(t *testing.T) {
+	path := write(t, "t.yaml", "http-addr: \":9000\"\nsink: kafka\n")
+	c, err := load(t, Status, []string{"--config", path}, nil)
+	if err != nil || c.HTTPAddr != ":9000" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestBad(t *testing.T) {
+	ok := []string{"--source-url=" + testURL, "--kafka-brokers=k:9092"}
+	with := func(args ...string) []string { return append(append([]string{}, ok...), args...) }
+	stdout := func(args ...string) []string {
+		return append([]string{"--source-url=" + testURL, "--sink=stdout"}, args...)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		env  []string
+		want string
+	}{
+		{"no source", []string{"--kafka-brokers=k:1"}, nil,
+			"--source-url: is required, for example postgres://user@host:5432/database"},
+		{"no url", with("--source-url=host=db password=x"), nil,
+			"--source-url: is not a URL; allowed is postgres://user@host:5432/database"},
+		{"scheme", with("--source-url=mysql://u:p@h/db"), nil,
+			`--source-url: scheme "mysql" is not one of postgres, postgresql`},
+		{"no database", with("--source-url=postgres://"), nil,
+			"--name: is required, because --source-url names no database"},
+		{"two passwords", with("--source-url=postgres://u:p@h/db", "--source-password-file=pw"), nil,
+			"--source-password-file: is given, but --source-url holds a password too; only one of them is allowed"},
+		{"no password file", with("--source-password-file=none"), nil,
+			"--source-password-file: cannot be read: open none: no such file or directory"},
+		{"empty password file", with("--source-password-file=empty"), nil,
+			"--source-password-file: empty is empty"},
+		{"no brokers", []string{"--source-url=" + testURL}, nil,
+			"--kafka-brokers: is required with --sink kafka, for example 127.0.0.1:9092; without Kafka, --sink stdout prints the messages"},
+		{"broker without port", with("--kafka-brokers=k2"), nil,
+			`--kafka-brokers: "k2" is not host:port`},
+		{"broker port", with("--kafka-brokers=k2:99999"), nil,
+			`--kafka-brokers: "k2:99999" is not host:port`},
+		{"broker without host", with("--kafka-brokers=:9092"), nil,
+			`--kafka-brokers: ":9092" is not host:port`},
+		{"name", with("--name=a b"), nil,
+			`--name: "a b" is not 1 to 200 letters, digits, dots, dashes and underscores`},
+		{"name dots", with("--name=.."), nil,
+			`--name: ".." is not 1 to 200 letters, digits, dots, dashes and underscores`},
+		{"name from environment", ok, []string{"TAILER_NAME=a/b"},
+			`--name: "a/b" is not 1 to 200 letters, digits, dots, dashes and underscores; set by environment variable TAILER_NAME`},
+		{"slot", with("--pg-slot=My-Slot"), nil,
+			`--pg-slot: "My-Slot" is not 1 to 63 of a-z, 0-9 and underscore`},
+		{"publication", with("--pg-publication=" + strings.Repeat("p", 64)), nil,
+			`--pg-publication: "` + strings.Repeat("p", 64) + `" is longer than 63 bytes`},
+		{"table", with("--outbox-table=outbox"), nil,
+			`--outbox-table: "outbox" is not schema.name, without quotes, each at most 63 bytes`},
+		{"table parts", with("--outbox-table=a.b.c"), nil,
+			`--outbox-table: "a.b.c" is not schema.name, without quotes, each at most 63 bytes`},
+		{"table twice", with("--outbox-table=a.b,a.b"), nil,
+			"--outbox-table: a.b is given twice"},
+		{"preset", with("--preset=eventuate"), nil,
+			`--preset: "eventuate" is not one of debezium`},
+		{"sink", with("--sink=rabbit"), nil,
+			`--sink: "rabbit" is not one of kafka, stdout`},
+		{"compression", with("--kafka-compression=brotli"), nil,
+			`--kafka-compression: "brotli" is not one of none, gzip, snappy, lz4, zstd`},
+		{"delivery", with("--delivery=twice"), nil,
+			`--delivery: "twice" is not one of exactly-once, at-least-once`},
+		{"delivery stdout", stdout("--delivery=exactly-once"), nil,
+			"--delivery: exactly-once is not allowed with --sink stdout, which knows no transactions; allowed is at-least-once"},
+		{"snapshot", with("--snapshot=always"), nil,
+			`--snapshot: "always" is not one of initial, never`},
+		{"snapshot rows", with("--snapshot-max-rows=-1"), nil,
+			`--snapshot-max-rows: "-1" is not a whole number from 0 to 9223372036854775807`},
+		{"poison", with("--on-poison=dead-letter"), nil,
+			`--on-poison: "dead-letter" is not one of halt, skip`},
+		{"refusal", with("--on-refusal=ignore"), nil,
+			`--on-refusal: "ignore" is not one of exit, wait`},
+		{"boolean", with("--create-topics=yes"), nil,
+			`--create-topics: "yes" is not one of true, false`},
+		{"partitions", with("--topic-partitions=many"), nil,
+			`--topic-partitions: "many" is not a whole number from 0 to 2147483647`},
+		{"replication", with("--topic-replication=99999"), nil,
+			`--topic-replication: "99999" is not a whole number from 0 to 32767`},
+		{"prefix", with("--topic-prefix=a/"), nil,
+			`--topic-prefix: "a/" is not at most 199 letters, digits, dots, dashes and underscores`},
+		{"checkpoint topic", with("--checkpoint-topic=a b"), nil,
+			`--checkpoint-topic: "a b" is not 1 to 249 letters, digits, dots, dashes and underscores`},
+		{"file and exactly-once", with("--checkpoint-file=c.json"), nil,
+			"--checkpoint-file: is not allowed with --delivery exactly-once, whose checkpoint is part of the Kafka transaction; allowed with at-least-once and stdout"},
+		{"two stores", with("--delivery=at-least-once", "--checkpoint-file=c", "--checkpoint-topic=t"), nil,
+			"--checkpoint-topic: is not allowed beside --checkpoint-file: there is one store"},
+		{"topic of stdout", stdout("--checkpoint-topic=t"), nil,
+			"--checkpoint-topic: is not allowed with --sink stdout; allowed is --checkpoint-file"},
+		{"require of stdout", stdout("--require-checkpoint"), nil,
+			"--require-checkpoint: is not allowed with --sink stdout without --checkpoint-file, which keeps none"},
+		{"interval", with("--commit-interval=5"), nil,
+			`--commit-interval: "5" is not a duration such as 5ms, 15s or 1m`},
+		{"interval range", with("--commit-interval=2m"), nil,
+			"--commit-interval: 2m0s is not between 0 and 1m"},
+		{"timeout", with("--kafka-transaction-timeout=10ms"), nil,
+			"--kafka-transaction-timeout: 10ms is not between 1s and 1h"},
+		{"row bytes", with("--max-row-bytes=16XB"), nil,
+			`--max-row-bytes: "16XB" is not a size such as 16MiB, 64k or 1048576`},
+		{"row bytes range", with("--max-row-bytes=2GiB"), nil,
+			"--max-row-bytes: 2GiB is not between 1k and 1GiB"},
+		{"http", with("--http-addr=8245"), nil,
+			`--http-addr: "8245" is not host:port, :port or empty`},
+		{"log level", with("--log-level=loud"), nil,
+			`--log-level: "loud" is not one of debug, info, warn, error`},
+		{"log format", with(), []string{"TAILER_LOG_FORMAT=xml"},
+			`--log-format: "xml" is not one of text, json; set by environment variable TAILER_LOG_FORMAT`},
+		{"no file", with("--config=none.yaml"), nil,
+			"--config: cannot be read: open none.yaml: no such file or directory"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			write(t, "pw", "x\n")
+			if err := os.WriteFile("empty", []byte("\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := load(t, Run, c.args, c.env)
+			wantInvalid(t, err, c.want)
+		})
+	}
+}
+
+func TestBadFile(t *testing.T) {
+	const unknown = `--config: t.yaml:2: unknown key `
+	for _, c := range []struct{ name, yaml, want string }{
+		{"unknown key", "sink: stdout\nkafka-broker: x:1\n", unknown + `"kafka-broker"; did you mean kafka-brokers?`},
+		{"underscores", "sink: stdout\npg_slot: x\n", unknown + `"pg_slot"; did you mean pg-slot?`},
+		{"nothing near", "sink: stdout\nqqqqqqqq: x\n", unknown + `"qqqqqqqq"`},
+		{"config in a file", "sink: stdout\nconfig: x\n", unknown + `"config"`},
+		{"duplicate key", "sink: stdout\nname: a\nsink: kafka\n", "--config: t.yaml:3: key sink stands in line 1 already"},
+		{"no value", "sink:\n", `--config: t.yaml:1: key sink has no value; write "" for an empty one`},
+		{"a list for one", "sink: [stdout]\n", "--config: t.yaml:1: sink is one plain value"},
+		{"a mapping for a list", "kafka-brokers: {a: b}\n", "--config: t.yaml:1: kafka-brokers is a list of plain values"},
+		{"a nested list", "kafka-brokers:\n  - [a]\n", "--config: t.yaml:2: kafka-brokers is a list of plain values"},
+		{"not a mapping", "- sink\n", "--config: t.yaml:1: the file is not a mapping of keys to values"},
+		{"syntax", "sink: [\n", "--config: t.yaml: line 1: did not find expected node content"},
+		{"two documents", "sink: stdout\n---\nname: a\n", "--config: t.yaml: line 2: a second document begins; only one is allowed"},
+		{"bad value", "\nlog-level: loud\n", `--log-level: "loud" is not one of debug, info, warn, error; set by t.yaml:2`},
+		{"both lists", "tables: [{table: a.b}]\noutbox-table: a.b\n",
+			"--outbox-table: is given beside the list of tables in t.yaml:1; only one of them is allowed; set by t.yaml:2"},
+		{"tables no list", "tables: a.b\n", "--config: t.yaml:1: tables is a list of tables, each with table and columns"},
+		{"tables empty", "tables: []\n", "--config: t.yaml:1: tables is a list of tables, each with table and columns"},
+		{"table missing", "tables:\n- columns: {id: x}\n", "--config: t.yaml:2: an element of tables has no table"},
+		{"table form", "tables:\n- table: outbox\n", `--config: t.yaml:2: table "outbox" is not schema.name, without quotes, each at most 63 bytes`},
+		{"table key", "tables:\n- table: a.b\n  column: x\n", `--config: t.yaml:3: unknown key "column"; did you mean columns? allowed are table, columns`},
+		{"column", "tables:\n- table: a.b\n  columns:\n    aggregate-id: x\n", `--config: t.yaml:4: unknown key "aggregate-id"; did you mean aggregateid? allowed are id, aggregatetype, aggregateid, payload`},
+		{"column value", "tables:\n- table: a.b\n  columns: {id: [x]}\n", "--config: t.yaml:3: id is a name"},
+		{"columns form", "tables:\n- table: a.b\n  columns: x\n", "--config: t.yaml:3: columns is not a mapping of keys to values"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := write(t, "t.yaml", c.yaml)
+			_, err := load(t, Run, []string{"--config", path}, []string{"TAILER_SOURCE_URL=" + testURL, "TAILER_KAFKA_BROKERS=k:1"})
+			wantInvalid(t, err, c.want)
+		})
+	}
+}
+
+func wantInvalid(t *testing.T, err error, want string) {
+	t.Helper()
+	var bad *outbox.Invalid
+	switch {
+	case !errors.As(err, &bad):
+		t.Errorf("got %T %v, want *outbox.Invalid", err, err)
+	case err.Error() != want:
+		t.Errorf("\ngot  %s\nwant %s", err, want)
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"run", "", 3}, {"rnu", "run", 1}, {"check", "checl", 1}, {"kafka-broker", "kafka-brokers", 1}, {"abc", "cab", 2}} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("%q to %q: got %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func TestEmptyFile(t *testing.T) {
+	for _, content := range []string{"", "# nothing\n", "---\n"} {
+		if _, err := parseFile("t.yaml", []byte(content)); err != nil {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for s, want := range map[string]Size{
+		"0": 0, "1048576": 1 << 20, "16MiB": 16 << 20, "16 mib": 16 << 20, "64k": 64 << 10, "64KiB": 64 << 10,
+		"1g": 1 << 30, "7b": 7, "3M": 3 << 20,
+	} {
+		if got, err := ParseSize(s); err != nil || got != want {
+			t.Errorf("%q: got %d, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "-1", "1.5MiB", "MiB", "1kB2", "9223372036854775808", "9223372036854775807g", "1TB"} {
+		if got, err := ParseSize(s); err == nil {
+			t.Errorf("%q: got %d", s, got)
+		}
+	}
+}
+
+func TestIdentifier(t *testing.T) {
+	for name, want := range map[string]string{
+		"tailer-shop":           "tailer_shop",
+		"Shop.EU-1":             "shop_eu_1",
+		strings.Repeat("x", 63): strings.Repeat("x", 63),
+	} {
+		if got := identifier(name); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+	a, b := identifier(strings.Repeat("x", 80)+"a"), identifier(strings.Repeat("x", 80)+"b")
+	if a == b || len(a) != 63 || len(b) != 63 {
+		t.Errorf("%s and %s", a, b)
+	}
+}
+
+func TestDatabaseOf(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://u:p@h:5432/shop":          "shop",
+		"postgresql://h1:1,h2:2/shop?x=y":     "shop",
+		"postgres:///shop?host=/run/pg":       "shop",
+		"postgres://%2Frun%2Fpg/shop":         "shop",
+		"postgres://u@h/my%20shop":            "my shop",
+		"postgres://u:p@h":                    "u",
+		"postgres://u:p@h?dbname=other":       "other",
+		"postgres://h/?user=me":               "me",
+		"postgres://h":                        "",
+		"postgres://u@h/shop?dbname=override": "override",
+	} {
+		if got := databaseOf(url); got != want {
+			t.Errorf("%s: got %q, want %q", url, got, want)
+		}
+	}
+}
+
+func TestDefaultName(t *testing.T) {
+	c := mustLoad(t, []string{"--source-url", "postgres://h/my%20sh%C3%B6p", "--sink=stdout"}, nil)
+	if c.Name != "tailer-my-sh-p" || c.PgSlot != "tailer_my_sh_p" {
+		t.Errorf("name %s, slot %s", c.Name, c.PgSlot)
+	}
+}
+
+func TestRedactURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://u:s3cret@h/db":              "postgres://u:xxxxx@h/db",
+		"postgres://u:s3:c@r/e?t@h:1/db":        "postgres://u:xxxxx@h:1/db",
+		"postgres://u@h:5432/db":                "postgres://u@h:5432/db",
+		"postgres://h:5432/db":                  "postgres://h:5432/db",
+		"postgres://h/db?password=s3cret&a=b":   "postgres://h/db?password=xxxxx&a=b",
+		"postgres://h/db?sslpassword=s3cret#x":  "postgres://h/db?sslpassword=xxxxx#x",
+		"postgres://u:s3cret@h1:1,h2:2/db?a=b":  "postgres://u:xxxxx@h1:1,h2:2/db?a=b",
+		"postgres://u:%zzs3cret@h/db?sslmode=x": "postgres://u:xxxxx@h/db?sslmode=x",
+	} {
+		if got := RedactURL(url); got != want {
+			t.Errorf("%s: got %s, want %s", url, got, want)
+		}
+	}
+}
+
+// Every annotated example is a valid configuration of run.
+func TestExamples(t *testing.T) {
+	paths, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(paths) < 3 {
+		t.Fatalf("found %q, %v", paths, err)
+	}
+	for _, path := range paths {
+		if _, err := load(t, Run, []string{"--config", path}, nil); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// No file makes the reader panic, and whatever is wrong is the user's to mend.
+func FuzzParseFile(f *testing.F) {
+	f.Add("sink: stdout\nkafka-brokers: [a:1]\n")
+	f.Add("tables:\n- table: a.b\n  columns: {id: x}\n")
+	f.Add("a: &a [*a]\n<<: *a\n---\n")
+	f.Fuzz(func(t *testing.T, content string) {
+		_, err := parseFile("t.yaml", []byte(content))
+		var bad *outbox.Invalid
+		if err != nil && !errors.As(err, &bad) {
+			t.Errorf("got %T %v", err, err)
+		}
+	})
+}

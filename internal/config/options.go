@@ -1,0 +1,159 @@
+package config
+
+import "strings"
+
+// Command is a set of tailer's commands: the ones an option is for.
+type Command uint
+
+// The commands that read a configuration.
+const (
+	Run Command = 1 << iota
+	Check
+	Setup
+	Teardown
+	Checkpoint
+	Status
+
+	all    = Run | Check | Setup | Teardown | Checkpoint | Status
+	source = all &^ Status // commands that talk to the database and to Kafka
+)
+
+// option is one line of the table. The type of the field says how a value is
+// read and written: see value.go.
+type option struct {
+	// name is the flag, the YAML key and, upper-cased with TAILER_ before it,
+	// the environment name.
+	name string
+	// def is the default, as parse reads it; "" for none.
+	def string
+	// derived says in words what the default is where it depends on others.
+	derived string
+	// allowed lists the values of a choice.
+	allowed []string
+	// doc says what it means: unit, limits, special values.
+	doc string
+	// commands are those that have the flag.
+	commands Command
+	// secret means that the text may hold a password.
+	secret bool
+	// noFile means that the option makes no sense inside the YAML file.
+	noFile bool
+	// field points to its place in a Config.
+	field func(*Config) any
+}
+
+// options is where every option is declared, once.
+var options = []option{
+	{name: "config", noFile: true, commands: all,
+		doc:   "YAML file with options; its keys are the options' names",
+		field: func(c *Config) any { return &c.File }},
+	{name: "name", derived: "tailer-<database>", commands: source,
+		doc:   "identity of this instance: transactional.id `tailer.<name>`, checkpoint, lock, default slot and publication; at most 200 letters, digits, dots, dashes and underscores",
+		field: func(c *Config) any { return &c.Name }},
+	{name: "source-url", derived: "required", secret: true, commands: source,
+		doc:   "database, `postgres://user@host:5432/database` with libpq's parameters (sslmode, sslrootcert, several hosts, socket directory)",
+		field: func(c *Config) any { return &c.SourceURL }},
+	{name: "source-password-file", commands: source,
+		doc:   "file that holds the database password; a trailing newline is cut off",
+		field: func(c *Config) any { return &c.SourcePasswordFile }},
+	{name: "outbox-table", derived: "public.outbox", commands: source,
+		doc:   "outbox table as schema.name, spelled as in the catalog; repeatable",
+		field: func(c *Config) any { return &c.outboxTables }},
+	{name: "preset", def: "debezium", allowed: []string{"debezium"}, commands: Run,
+		doc:   "message format",
+		field: func(c *Config) any { return &c.Preset }},
+	{name: "pg-slot", derived: "from --name", commands: source,
+		doc:   "replication slot, at most 63 of a-z, 0-9 and _",
+		field: func(c *Config) any { return &c.PgSlot }},
+	{name: "pg-publication", derived: "from --name", commands: source,
+		doc:   "publication, at most 63 bytes",
+		field: func(c *Config) any { return &c.PgPublication }},
+	{name: "max-row-bytes", def: "16MiB", commands: Run,
+		doc:   "a row whose mapped columns are longer is poison; 1k to 1GiB",
+		field: func(c *Config) any { return &c.MaxRowBytes }},
+
+	{name: "sink", def: SinkKafka, allowed: []string{SinkKafka, SinkStdout}, commands: source,
+		doc:   "where messages go; stdout prints one JSON line a message",
+		field: func(c *Config) any { return &c.Sink }},
+	{name: "kafka-brokers", derived: "required for Kafka", commands: source,
+		doc:   "brokers to ask first, host:port; repeatable",
+		field: func(c *Config) any { return &c.KafkaBrokers }},
+	{name: "kafka-compression", def: "none", allowed: []string{"none", "gzip", "snappy", "lz4", "zstd"}, commands: Run,
+		doc:   "codec of the messages",
+		field: func(c *Config) any { return &c.KafkaCompression }},
+	{name: "kafka-transaction-timeout", def: "15s", commands: Run,
+		doc:   "the broker aborts a transaction that stays open longer; 1s to 1h, and no more than the broker's transaction.max.timeout.ms",
+		field: func(c *Config) any { return &c.KafkaTransactionTimeout }},
+	{name: "create-topics", def: "true", commands: Run | Check | Setup,
+		doc:   "create missing topics; each creation is logged",
+		field: func(c *Config) any { return &c.CreateTopics }},
+	{name: "topic-partitions", def: "0", commands: Run | Check | Setup,
+		doc:   "partitions of a topic that is created; 0 means the broker's default",
+		field: func(c *Config) any { return &c.TopicPartitions }},
+	{name: "topic-replication", def: "0", commands: Run | Check | Setup,
+		doc:   "replication factor of a topic that is created; 0 means the broker's default",
+		field: func(c *Config) any { return &c.TopicReplication }},
+	{name: "topic-prefix", commands: Run | Check | Setup,
+		doc:   "put before every topic name, for a shadow run beside another relay",
+		field: func(c *Config) any { return &c.TopicPrefix }},
+
+	{name: "delivery", def: ExactlyOnce, allowed: []string{ExactlyOnce, AtLeastOnce}, commands: source,
+		derived: "exactly-once; with stdout at-least-once",
+		doc:     "exactly-once puts messages and checkpoint into one Kafka transaction",
+		field:   func(c *Config) any { return &c.Delivery }},
+	{name: "commit-interval", def: "5ms", commands: Run,
+		doc:   "the next transaction begins no sooner than this after the last began; the first event after a pause leaves at once; 0 to 1m",
+		field: func(c *Config) any { return &c.CommitInterval }},
+	{name: "checkpoint-topic", derived: "tailer-checkpoint.<name>", commands: source,
+		doc:   "Kafka topic that holds the checkpoints of this name",
+		field: func(c *Config) any { return &c.CheckpointTopic }},
+	{name: "checkpoint-file", commands: source,
+		doc:   "keep the checkpoint in this file instead; only with at-least-once or stdout",
+		field: func(c *Config) any { return &c.CheckpointFile }},
+	{name: "require-checkpoint", def: "false", commands: Run,
+		doc:   "for production: a start without checkpoint is refused (status 3), never taken for a first start",
+		field: func(c *Config) any { return &c.RequireCheckpoint }},
+	{name: "snapshot", def: SnapshotInitial, allowed: []string{SnapshotInitial, SnapshotNever}, commands: Run | Check | Setup,
+		doc:   "initial: the first start publishes the rows that are in the tables already; never: it begins with what is inserted from then on",
+		field: func(c *Config) any { return &c.Snapshot }},
+	{name: "snapshot-max-rows", def: "1000000", commands: Run,
+		doc:   "a first start that finds more rows is refused (status 3)",
+		field: func(c *Config) any { return &c.SnapshotMaxRows }},
+	{name: "on-poison", def: "halt", allowed: []string{"halt", "skip"}, commands: Run,
+		doc:   "what to do about a row that can never be published: halt before it (status 3), or skip it, logged and counted",
+		field: func(c *Config) any { return &c.OnPoison }},
+	{name: "on-refusal", def: "exit", allowed: []string{"exit", "wait"}, commands: Run,
+		doc:   "exit with status 3, or wait: stay up, unready, and go on once the cause is gone",
+		field: func(c *Config) any { return &c.OnRefusal }},
+	{name: "until", commands: Run,
+		doc:   "publish up to here and exit 0: `now`, or a position such as 0/16B3748",
+		field: func(c *Config) any { return &c.Until }},
+
+	{name: "http-addr", def: "127.0.0.1:8245", commands: Run | Status,
+		doc:   "address of metrics, health and status page, host:port; empty switches it off",
+		field: func(c *Config) any { return &c.HTTPAddr }},
+	{name: "http-pprof", def: "false", commands: Run,
+		doc:   "serve Go's profiles at /debug/pprof/ there",
+		field: func(c *Config) any { return &c.HTTPPprof }},
+	{name: "log-level", def: "info", allowed: []string{"debug", "info", "warn", "error"}, commands: all,
+		doc:   "least level that is logged, on stderr",
+		field: func(c *Config) any { return &c.LogLevel }},
+	{name: "log-format", def: "text", allowed: []string{"text", "json"}, commands: all,
+		doc:   "text for people, json for machines",
+		field: func(c *Config) any { return &c.LogFormat }},
+}
+
+// lookup finds an option by its name, nil if there is none.
+func lookup(name string) *option {
+	for i := range options {
+		if options[i].name == name {
+			return &options[i]
+		}
+	}
+	return nil
+}
+
+// env is the option's environment name.
+func (o *option) env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(o.name, "-", "_"))
+}

@@ -1,0 +1,122 @@
+package config
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	slotBytes = "abcdefghijklmnopqrstuvwxyz0123456789_"
+	nameBytes = slotBytes + "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-"
+
+	maxName       = 200 // leaves room for the prefixes of topic and transactional.id
+	maxTopic      = 249 // https://kafka.apache.org/documentation/ (Topic.MAX_NAME_LENGTH)
+	maxIdentifier = 63  // https://www.postgresql.org/docs/current/limits.html
+)
+
+const legalName = "letters, digits, dots, dashes and underscores"
+
+// validate says what is wrong with a configuration and what is allowed, the
+// first thing found. Each value has been parsed, so choices and forms are
+// right; set tells what was given.
+func (c *Config) validate(cmd Command, set settings) error {
+	if cmd&source != 0 {
+		if err := c.validateSource(); err != nil {
+			return err
+		}
+		if err := c.validateSink(set); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.MaxRowBytes < 1<<10 || c.MaxRowBytes > 1<<30:
+		return invalid("max-row-bytes", "%s is not between 1k and 1GiB", c.MaxRowBytes)
+	case c.CommitInterval < 0 || c.CommitInterval > time.Minute:
+		return invalid("commit-interval", "%s is not between 0 and 1m", c.CommitInterval)
+	case c.KafkaTransactionTimeout < time.Second || c.KafkaTransactionTimeout > time.Hour:
+		return invalid("kafka-transaction-timeout", "%s is not between 1s and 1h", c.KafkaTransactionTimeout)
+	case c.HTTPAddr == "" && cmd == Status:
+		return invalid("http-addr", "is empty, so there is no server to ask")
+	case c.HTTPAddr != "" && !isAddress(c.HTTPAddr, true):
+		return invalid("http-addr", "%q is not host:port, :port or empty", c.HTTPAddr)
+	}
+	return nil
+}
+
+func (c *Config) validateSource() error {
+	switch s := scheme(c.SourceURL); {
+	case c.SourceURL == "":
+		return invalid("source-url", "is required, for example postgres://user@host:5432/database")
+	case s == "":
+		return invalid("source-url", "is not a URL; allowed is postgres://user@host:5432/database")
+	case s != "postgres" && s != "postgresql":
+		return invalid("source-url", "scheme %q is not one of postgres, postgresql", s)
+	case c.SourcePassword != "" && hasPassword(c.SourceURL):
+		return invalid("source-password-file", "is given, but --source-url holds a password too; only one of them is allowed")
+	case c.Name == "":
+		return invalid("name", "is required, because --source-url names no database")
+	case !isName(c.Name, maxName):
+		return invalid("name", "%q is not 1 to %d %s", c.Name, maxName, legalName)
+	case strings.Trim(c.PgSlot, slotBytes) != "" || len(c.PgSlot) > maxIdentifier:
+		return invalid("pg-slot", "%q is not 1 to %d of a-z, 0-9 and underscore", c.PgSlot, maxIdentifier)
+	case len(c.PgPublication) > maxIdentifier || strings.ContainsRune(c.PgPublication, 0):
+		return invalid("pg-publication", "%q is longer than %d bytes", c.PgPublication, maxIdentifier)
+	}
+	for i, t := range c.Tables {
+		if contains(c.TableNames()[:i], t.String()) {
+			return invalid("outbox-table", "%s is given twice", t)
+		}
+	}
+	return nil
+}
+
+func (c *Config) validateSink(set settings) error {
+	given := func(name string) bool { _, ok := set[name]; return ok }
+	kafka := c.Sink == SinkKafka
+	for _, b := range c.KafkaBrokers {
+		if !isAddress(b, false) {
+			return invalid("kafka-brokers", "%q is not host:port", b)
+		}
+	}
+	switch {
+	case kafka && len(c.KafkaBrokers) == 0:
+		return invalid("kafka-brokers", "is required with --sink kafka, for example 127.0.0.1:9092; without Kafka, --sink stdout prints the messages")
+	case !kafka && c.Delivery == ExactlyOnce:
+		return invalid("delivery", "exactly-once is not allowed with --sink stdout, which knows no transactions; allowed is at-least-once")
+	case c.Delivery == ExactlyOnce && c.CheckpointFile != "":
+		return invalid("checkpoint-file", "is not allowed with --delivery exactly-once, whose checkpoint is part of the Kafka transaction; allowed with at-least-once and stdout")
+	case c.CheckpointFile != "" && c.CheckpointTopic != "":
+		return invalid("checkpoint-topic", "is not allowed beside --checkpoint-file: there is one store")
+	case !kafka && c.CheckpointTopic != "":
+		return invalid("checkpoint-topic", "is not allowed with --sink stdout; allowed is --checkpoint-file")
+	case c.CheckpointTopic != "" && !isName(c.CheckpointTopic, maxTopic):
+		return invalid("checkpoint-topic", "%q is not 1 to %d %s", c.CheckpointTopic, maxTopic, legalName)
+	case c.TopicPrefix != "" && !isName(c.TopicPrefix+"x", maxName):
+		return invalid("topic-prefix", "%q is not at most %d %s", c.TopicPrefix, maxName-1, legalName)
+	case !kafka && c.CheckpointFile == "" && c.RequireCheckpoint:
+		return invalid("require-checkpoint", "is not allowed with --sink stdout without --checkpoint-file, which keeps none")
+	case !kafka && len(c.KafkaBrokers) > 0:
+		c.Warnings = append(c.Warnings, "--kafka-brokers is not used with --sink stdout")
+	}
+	if given("source-url") && set["source-url"].where == "" && hasPassword(c.SourceURL) {
+		c.Warnings = append(c.Warnings, "other users can see the password in --source-url by ps; TAILER_SOURCE_URL or --source-password-file keep it to yourself")
+	}
+	return nil
+}
+
+// isName reports whether s is legal in Kafka topic names.
+func isName(s string, limit int) bool {
+	return s != "" && s != "." && s != ".." && len(s) <= limit && strings.Trim(s, nameBytes) == ""
+}
+
+// isAddress reports whether s is host:port; a listener needs no host.
+func isAddress(s string, listener bool) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" && !listener {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && (n > 0 || listener)
+}
