@@ -123,6 +123,7 @@ func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) *
 		TopicPartitions:  cfg.TopicPartitions,
 		TopicReplication: cfg.TopicReplication,
 		CheckpointTopic:  cfg.CheckpointTopic,
+		TopicPrefix:      cfg.TopicPrefix,
 	}, log, reg)
 }
 

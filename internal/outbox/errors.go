@@ -9,9 +9,6 @@ var (
 	// ErrEnd is returned by a source that was told where to stop, once
 	// everything up to there has been handed over.
 	ErrEnd = errors.New("reached the position to stop at")
-	// ErrDenied is wrapped by errors that say that a server refused our
-	// credentials or rights.
-	ErrDenied = errors.New("access denied")
 	// ErrClosed is returned by a Handoff after Close.
 	ErrClosed = errors.New("hand-over is closed")
 )

@@ -29,6 +29,7 @@ type Handoff struct {
 	resting *Batch   // ends on a commit; nil while the reader appends or when taken
 	resume  Resume   // what the last batch handed over or at rest ended with
 	closed  error
+	opened  bool      // the log is being read
 	heard   time.Time // when the reader last showed that it is alive
 	blocked int       // the reader waits for a free batch
 
@@ -141,6 +142,21 @@ func (h *Handoff) Advance(r Resume, urgent bool) {
 	if b != nil && urgent {
 		wake(h.wakePublisher)
 	}
+}
+
+// Open notes that the log is being read from now on: whatever is committed
+// from here on will come.
+func (h *Handoff) Open() {
+	h.mu.Lock()
+	h.opened, h.heard = true, time.Now()
+	h.mu.Unlock()
+}
+
+// Opened tells whether the log is being read.
+func (h *Handoff) Opened() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.opened
 }
 
 // Heard notes that the reader is alive although it has nothing to hand over.

@@ -99,9 +99,6 @@ type Gauges struct {
 	At time.Time
 	// Server is the end of the server's log.
 	Server Position
-	// LagBytes is the log between the checkpoint and the server's end, in
-	// bytes.
-	LagBytes float64
 	// ConfirmedLagBytes is the log between the confirmed position and the
 	// server's end (slot_confirmed_lag_bytes).
 	ConfirmedLagBytes float64

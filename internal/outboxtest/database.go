@@ -243,6 +243,7 @@ func (s *Source) row(b *outbox.Batch, id string) {
 // Stream hands over transactions behind r.
 func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff) error {
 	n, skip := num(r.Position), uint64(0)
+	h.Open()
 	if r.Open != nil {
 		if r.Open.Txn != fmt.Sprint("txn", n+1) {
 			return outbox.Refuse("open", "", "another transaction")
@@ -330,11 +331,11 @@ func (s *Source) Until(context.Context, string) error {
 func (s *Source) Watch(context.Context) error { return nil }
 
 // Gauges knows the end of the log.
-func (s *Source) Gauges(_ context.Context, r outbox.Resume) (outbox.Gauges, error) {
+func (s *Source) Gauges(context.Context) (outbox.Gauges, error) {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	return outbox.Gauges{At: time.Now(), Server: pos(len(s.d.txns)), LagBytes: float64(len(s.d.txns) - num(r.Position))}, nil
+	return outbox.Gauges{At: time.Now(), Server: pos(len(s.d.txns))}, nil
 }
 
-// Reached compares.
-func (s *Source) Reached(p, target outbox.Position) bool { return num(p) >= num(target) }
+// Behind counts transactions.
+func (s *Source) Behind(p, end outbox.Position) float64 { return float64(max(num(end)-num(p), 0)) }

@@ -195,7 +195,7 @@ func (p *Pipeline) abandon(ctx context.Context) {
 	if !p.cfg.Transactional {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
 	defer cancel()
 	if err := p.sink.Fence(ctx, p.cfg.TransactionTimeout); err != nil && !errors.Is(err, context.Canceled) {
 		p.log.Warn("the snapshot's transaction could not be aborted; the broker will, at its time-out", "err", err)

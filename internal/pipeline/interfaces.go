@@ -79,7 +79,7 @@ type Starter interface {
 
 // Streamer reads the log.
 type Streamer interface {
-	// Stream reads from r and hands batches to h until ctx ends, the log ends
+	// Stream opens the log at r (h.Open), reads and hands batches to h until ctx ends, the log ends
 	// (outbox.ErrEnd, when --until was given) or something fails. It skips the
 	// rows that r.Open names, inside that very transaction, and refuses if it
 	// meets another. A zero r means from now on, keeping nothing. It keeps the
@@ -102,11 +102,12 @@ type Watcher interface {
 	// Watch checks that the log still brings every outbox row (publication
 	// contents, filters, the tables themselves). A difference is a Refusal.
 	Watch(ctx context.Context) error
-	// Gauges asks how far the server is; r is the newest checkpoint.
-	Gauges(ctx context.Context, r outbox.Resume) (outbox.Gauges, error)
-	// Reached reports whether p stands at or behind target in the log. It asks
-	// nobody. Positions that are not this source's are never reached.
-	Reached(p, target outbox.Position) bool
+	// Gauges asks how far the server is and what it keeps for us.
+	Gauges(ctx context.Context) (outbox.Gauges, error)
+	// Behind is how much log lies between p and end, in bytes (transactions
+	// where positions are GTIDs): 0 when p has reached end, negative when that
+	// cannot be said. It asks nobody.
+	Behind(p, end outbox.Position) float64
 }
 
 // Mapper turns rows into messages.

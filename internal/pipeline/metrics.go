@@ -40,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, r *report, cfg Config) *metrics {
 			Buckets: []float64{1, 3, 10, 30, 100, 300, 1000, 3000, 10000},
 		}),
 		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "tailer_pipeline_restarts_total", Help: "Restarts of the pipeline inside the process, by the side that failed.",
+			Name: "tailer_pipeline_restarts_total", Help: "Restarts inside the process: of the sink alone, or of the whole pipeline.",
 		}, []string{"reason"}),
 	}
 	read := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -143,11 +143,18 @@ func (p *Pipeline) noteSkipped(list []outbox.Poison) {
 
 // fail notes and logs an error that is going to be retried.
 func (p *Pipeline) fail(err error) {
-	p.failed(err)
-	p.log.Warn("failed; trying again", "side", kindOf(err), "err", err)
+	side := string(p.cfg.SourceKind)
+	switch kindOf(err) {
+	case "sink":
+		side = p.cfg.SinkKind
+	case "diverged":
+		side = "checkpoint"
+	}
+	p.failed(side, err)
+	p.log.Warn("failed; trying again", "side", side, "err", oneLine(err))
 }
 
-// restarted counts a restart of the whole pipeline.
+// restarted counts a restart of the whole pipeline, or of the sink alone.
 func (p *Pipeline) restarted(kind string) { p.metrics.restarts.WithLabelValues(kind).Inc() }
 
 var (
@@ -171,7 +178,7 @@ func desc(name, help string) *prometheus.Desc {
 
 var (
 	nan           = math.NaN()
-	unknownGauges = outbox.Gauges{LagBytes: nan, ConfirmedLagBytes: nan, RetainedBytes: nan, SafeBytes: nan}
+	unknownGauges = outbox.Gauges{ConfirmedLagBytes: nan, RetainedBytes: nan, SafeBytes: nan}
 )
 
 // gauges are read from the report when they are asked for.
@@ -196,7 +203,8 @@ func (g *gauges) Collect(c chan<- prometheus.Metric) {
 	if r.pollErr != nil {
 		known = unknownGauges
 	}
-	for d, v := range map[*prometheus.Desc]float64{descLagBytes: known.LagBytes, descConfirmed: known.ConfirmedLagBytes,
+	put(descLagBytes, r.lagBytes(r.readUpTo()))
+	for d, v := range map[*prometheus.Desc]float64{descConfirmed: known.ConfirmedLagBytes,
 		descRetained: known.RetainedBytes, descSafe: known.SafeBytes} {
 		if v < 0 {
 			v = nan

@@ -89,7 +89,7 @@ func (p *Pipeline) ResetCheckpoint(ctx context.Context) (old *checkpoint.Record,
 func (p *Pipeline) hold(ctx context.Context) (*checkpoint.Record, error) {
 	id, err := p.source.Connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the source: %w", err)
+		return nil, err
 	}
 	p.identity = id
 	old, err := p.peek(ctx)

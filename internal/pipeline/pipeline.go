@@ -79,8 +79,10 @@ const (
 	// watchInterval is how often the source is asked for gauges and the
 	// publication is checked.
 	watchInterval = 10 * time.Second
-	// stopWithin bounds the last commit and the last confirmation of a stop.
-	stopWithin = 3500 * time.Millisecond
+	// commitWithin and stopWithin bound, from the moment a stop is asked for,
+	// the last commit and the last confirmation.
+	commitWithin = 3 * time.Second
+	stopWithin   = 4 * time.Second
 	// refusedRetry is how often --on-refusal wait looks again.
 	refusedRetry = 5 * time.Second
 )
@@ -137,8 +139,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
 
 // Run publishes until ctx ends or --until is reached (nil), an operator must
 // decide (*outbox.Refusal), or the configuration does not fit
-// (*outbox.Invalid). Everything else is retried inside, with backoff, except a
-// source that refuses our credentials before they ever worked.
+// (*outbox.Invalid). Everything else is retried inside, with backoff.
 func (p *Pipeline) Run(ctx context.Context) error {
 	defer p.sink.Close()
 	defer p.source.Close()
@@ -166,8 +167,6 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			}
 			continue
 		case errors.As(err, &invalid) && p.cfg.OnRefusal != "wait":
-			return err
-		case errors.Is(err, outbox.ErrDenied) && !p.everConnected():
 			return err
 		case errors.Is(err, errRival):
 			p.log.Warn("stepping back to standby", "err", err)
@@ -228,6 +227,8 @@ func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume) error {
 		}
 	}()
 
+	asked := make(chan time.Time, 1) // when the stop was asked for
+	defer context.AfterFunc(ctx, func() { asked <- time.Now() })()
 	err := p.publishAll(ctx, h)
 	if err == nil || errors.Is(err, outbox.ErrEnd) || ctx.Err() != nil {
 		p.setState(Stopping, "")
@@ -241,7 +242,11 @@ func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume) error {
 	if p.last != nil && !p.keepsNothing() && (errors.Is(err, outbox.ErrEnd) || ctx.Err() != nil) {
 		// The last confirmation is worth a moment: without it the server
 		// sends again what was published, and keeps that much more log.
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		end := time.Now()
+		if ctx.Err() != nil {
+			end = <-asked
+		}
+		last, cancel := context.WithDeadline(context.WithoutCancel(ctx), end.Add(stopWithin))
 		defer cancel()
 		if cerr := p.source.ConfirmWait(last, p.last.Resume().Position); cerr != nil {
 			p.log.Warn("the database does not show the last position as confirmed; the next start will read some rows again and drop them", "err", cerr)
@@ -258,7 +263,7 @@ func (p *Pipeline) publishAll(ctx context.Context, h *outbox.Handoff) error {
 	detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(errStop)
 	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(stopWithin, func() { cancel(errStop) })
+		time.AfterFunc(commitWithin, func() { cancel(errStop) })
 	})()
 
 	idle := time.Now().Add(idleInterval)
@@ -317,11 +322,11 @@ func (p *Pipeline) watch(ctx context.Context) error {
 func (p *Pipeline) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, watchInterval)
 	defer cancel()
-	g, err := p.source.Gauges(ctx, p.readUpTo())
+	g, err := p.source.Gauges(ctx)
 	if err != nil && ctx.Err() != nil {
 		return
 	}
-	p.polled(g, err, p.source.Reached)
+	p.polled(g, err, p.source.Behind)
 }
 
 // pause waits; false means that ctx ended.

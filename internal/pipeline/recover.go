@@ -45,7 +45,7 @@ func (p *Pipeline) publish(ctx, stop context.Context, b *outbox.Batch) error {
 			case rec.SameResume(try.next):
 				// It did commit; only the answer was lost.
 				p.committed(b, &p.msgs, try)
-				p.recovered()
+				p.recoveredSink()
 				if err := p.source.Confirm(ctx, try.next.Resume().Position); err != nil {
 					return fmt.Errorf("confirm position: %w", err)
 				}
@@ -55,12 +55,19 @@ func (p *Pipeline) publish(ctx, stop context.Context, b *outbox.Batch) error {
 			default:
 				return errDiverged
 			}
-			p.recovered()
+			p.recoveredSink()
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// recoveredSink notes that the sink alone was rebuilt.
+func (p *Pipeline) recoveredSink() {
+	p.recovered()
+	p.restarted("sink")
+	p.log.Info("the sink works again")
 }
 
 // refence rebuilds the sink: who else may write is settled first, so that a

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,33 +25,32 @@ const (
 type report struct {
 	published atomic.Uint64
 
-	mu          sync.Mutex // guards all below
-	name        string
-	version     string
-	state       State
-	reason      string
-	identity    outbox.Identity
-	position    string // the newest checkpoint's
-	saved       time.Time
-	lastError   StatusError
-	poison      map[string]uint64
-	refusal     string // its reason, while refused
-	active      bool
-	sourceOK    bool
-	sinkOK      bool
-	connectedBy int // how often the source was connected
-	streamedBy  int // how often streaming began
-	turn        time.Time
-	handoff     *outbox.Handoff
-	hand        *outbox.Batch // being committed
-	handOldest  time.Time
-	handBytes   int
-	handSince   time.Time
+	mu         sync.Mutex // guards all below
+	name       string
+	version    string
+	state      State
+	reason     string
+	identity   outbox.Identity
+	position   string // the newest checkpoint's
+	saved      time.Time
+	lastError  StatusError
+	poison     map[string]uint64
+	refusal    string // its reason, while refused
+	active     bool
+	sourceOK   bool
+	sinkOK     bool
+	streamedBy int // how often streaming began
+	turn       time.Time
+	handoff    *outbox.Handoff
+	hand       *outbox.Batch // being committed
+	handOldest time.Time
+	handBytes  int
+	handSince  time.Time
 
 	asked    time.Time // when the source was polled last
 	gauges   outbox.Gauges
 	pollErr  error
-	reaches  func(p, target outbox.Position) bool
+	behind   func(p, end outbox.Position) float64
 	caughtUp time.Time // when we last were at the server's end
 }
 
@@ -77,14 +77,15 @@ func (r *report) setState(s State, reason string) {
 	}
 }
 
-// failed notes an error that will be retried.
-func (r *report) failed(err error) {
+// failed notes an error that will be retried; side says whose it is.
+func (r *report) failed(side string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.turn = now
-	r.state, r.reason = Retrying, err.Error()
-	r.lastError = StatusError{Time: &now, Text: err.Error()}
+	text := side + ": " + oneLine(err)
+	r.state, r.reason = Retrying, text
+	r.lastError = StatusError{Time: &now, Text: text}
 	if isSinkError(err) {
 		r.sinkOK = false
 	} else if !errors.Is(err, errDiverged) {
@@ -112,14 +113,7 @@ func (r *report) connected(id outbox.Identity) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.identity, r.sourceOK = id, true
-	r.connectedBy++
 	r.turn = time.Now()
-}
-
-func (r *report) everConnected() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.connectedBy > 0
 }
 
 func (r *report) everStreamed() bool {
@@ -166,6 +160,8 @@ func (r *report) inHand(b *outbox.Batch) {
 	r.hand, r.handOldest = b, time.Time{}
 	if b != nil {
 		r.handSince, r.handOldest, r.handBytes = time.Now(), b.Oldest(), b.Bytes()
+	} else if r.atEnd() {
+		r.caughtUp = time.Now()
 	}
 }
 
@@ -181,17 +177,25 @@ func (r *report) countPoison(action string, n int) {
 	r.poison[action] += uint64(n)
 }
 
-// readUpTo is how far the log was read.
-func (r *report) readUpTo() outbox.Resume {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// readUpTo is how far the log was read; without a stream, the newest
+// checkpoint. r.mu is held.
+func (r *report) readUpTo() outbox.Position {
 	if r.handoff == nil {
-		if r.position == "" {
-			return outbox.Resume{}
-		}
-		return outbox.Resume{Position: outbox.Position{Kind: r.identity.Kind, Text: r.position}}
+		return outbox.Position{Kind: r.identity.Kind, Text: r.position}
 	}
-	return r.handoff.ReadUpTo()
+	return r.handoff.ReadUpTo().Position
+}
+
+// lagBytes is the log between p and the server's end as it was asked for
+// last; NaN when nobody can say. r.mu is held.
+func (r *report) lagBytes(p outbox.Position) float64 {
+	if r.pollErr != nil || r.behind == nil || p.IsZero() {
+		return math.NaN()
+	}
+	if n := r.behind(p, r.gauges.Server); n >= 0 {
+		return n
+	}
+	return math.NaN()
 }
 
 func (r *report) lastPoll() time.Time {
@@ -200,10 +204,13 @@ func (r *report) lastPoll() time.Time {
 	return r.asked
 }
 
-func (r *report) polled(g outbox.Gauges, err error, reaches func(p, target outbox.Position) bool) {
+func (r *report) polled(g outbox.Gauges, err error, behind func(p, end outbox.Position) float64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asked, r.gauges, r.pollErr, r.reaches = time.Now(), g, err, reaches
+	r.asked, r.gauges, r.pollErr, r.behind = time.Now(), g, err, behind
+	if r.atEnd() {
+		r.caughtUp = r.asked
+	}
 	if err == nil {
 		r.sourceOK = true
 	} else if r.state == Standby || r.state == Streaming {
@@ -224,10 +231,7 @@ func (r *report) oldest() time.Time {
 // atEnd tells whether everything up to the server's end, as it was asked for
 // last, is read and committed. r.mu is held.
 func (r *report) atEnd() bool {
-	if r.handoff == nil || r.pollErr != nil || r.reaches == nil || !r.oldest().IsZero() {
-		return false
-	}
-	return r.reaches(r.handoff.ReadUpTo().Position, r.gauges.Server)
+	return r.handoff != nil && r.oldest().IsZero() && r.lagBytes(r.readUpTo()) == 0
 }
 
 // lag is source_lag_seconds. r.mu is held.
@@ -249,6 +253,12 @@ func (r *report) lag() float64 {
 	}
 }
 
+// opening tells that the stream was begun and the log is not being read yet.
+// r.mu is held.
+func (r *report) opening() bool {
+	return r.state == Streaming && (r.handoff == nil || !r.handoff.Opened())
+}
+
 // Status is what /status shows.
 func (r *report) Status() Status {
 	r.mu.Lock()
@@ -262,15 +272,19 @@ func (r *report) Status() Status {
 		Position:       r.position,
 		ServerPosition: r.gauges.Server.Text,
 		LagSeconds:     Number(r.lag()),
-		LagBytes:       Number(math.NaN()),
 		Published:      r.published.Load(),
 		Poison:         map[string]uint64{},
 		LastError:      r.lastError,
 	}
-	if r.pollErr == nil {
-		s.LagBytes = Number(r.gauges.LagBytes)
+	here := outbox.Position{Kind: r.identity.Kind, Text: r.position}
+	s.LagBytes = Number(r.lagBytes(here))
+	if s.LagBytes == 0 {
+		s.ServerPosition = s.Position // which may be newer than the last answer
 	}
-	if s.State == Streaming && r.atEnd() {
+	switch {
+	case r.opening():
+		s.State, s.Reason = Starting, "opening the log"
+	case s.State == Streaming && r.atEnd():
 		s.State = CaughtUp
 	}
 	for k, v := range r.poison {
@@ -300,6 +314,9 @@ func (r *report) Health() error {
 func (r *report) Ready() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.opening() {
+		return errors.New("starting: opening the log")
+	}
 	switch r.state {
 	case Streaming:
 		if d := time.Since(r.handSince); r.hand != nil && d > slowAfter {
@@ -321,3 +338,6 @@ func (r *report) Ready() error {
 		return errors.New(string(r.state))
 	}
 }
+
+// oneLine is an error's text without the line breaks that some drivers put in.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -21,7 +21,7 @@ func (p *Pipeline) start(ctx context.Context) (outbox.Resume, error) {
 	// 2. An ordinary session: who is the server, and has it what we need?
 	id, err := p.source.Connect(ctx)
 	if err != nil {
-		return outbox.Resume{}, fmt.Errorf("connect to the source: %w", err)
+		return outbox.Resume{}, err
 	}
 	p.connected(id)
 	p.identity = id
