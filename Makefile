@@ -1,0 +1,68 @@
+# `make` alone lists the targets. Everything a target needs beyond Go is fetched by scripts/stack and scripts/need.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+SOURCE ?= postgres
+FUZZTIME ?= 20s
+
+STATICCHECK_VERSION := v0.8.2
+STATICCHECK := $(CURDIR)/bin/tools/staticcheck-$(STATICCHECK_VERSION)/staticcheck
+
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+E2E_ENV := E2E_TAILER=$(CURDIR)/bin/tailer E2E_TAILER_FAULTS=$(CURDIR)/bin/tailer-faults
+
+# go build knows what is up to date, so binaries are always asked for.
+.PHONY: help build build-faults test test-full lint demo bench fuzz-short clean .test-on-stack .e2e
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
+		printf '  make %-12s %s\n' "$$target" "$$text"; done
+
+build: ## build bin/tailer, one static binary
+	$(GOBUILD) -o bin/tailer ./cmd/tailer
+
+# The same binary with the points at which the end-to-end tests let it crash or err.
+build-faults:
+	$(GOBUILD) -tags faults -o bin/tailer-faults ./cmd/tailer
+
+test: build build-faults ## vet, unit tests under the race detector, end-to-end tests against real servers (10 minutes at most)
+	scripts/need cc
+	scripts/stack run postgres kafka -- $(MAKE) --no-print-directory .test-on-stack E2E_TIMEOUT=9m
+
+test-full: build build-faults ## the same, in full length and on every supported version
+	scripts/need cc
+	E2E_FULL=1 scripts/stack run postgres kafka postgres14 postgres17 postgres18 -- \
+		$(MAKE) --no-print-directory .test-on-stack E2E_TIMEOUT=85m
+
+# With the environment of scripts/stack.
+.test-on-stack:
+	go vet ./...
+	go test -race -timeout 3m ./...
+	cd e2e && $(E2E_ENV) go test -count=1 -timeout $(E2E_TIMEOUT) ./...
+
+lint: $(STATICCHECK) ## gofmt, go vet, staticcheck, import rules, and shellcheck where it is installed
+	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./... && go vet -tags faults ./...
+	$(STATICCHECK) ./... && $(STATICCHECK) -tags faults ./...
+	cd e2e && go vet ./... && $(STATICCHECK) ./...
+	scripts/lint-imports
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/{stack,need,demo,fuzz,lint-imports} scripts/lib/*.sh .ci/run; fi
+
+$(STATICCHECK):
+	GOBIN=$(@D) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+
+demo: build ## watch orders go from a database to Kafka (SOURCE=postgres)
+	SOURCE=$(SOURCE) scripts/demo
+
+bench: build ## throughput, CPU, memory and latency beside pg_recvlogical (BENCHFLAGS=-help lists its options)
+	scripts/stack up postgres kafka
+	eval "$$(scripts/stack env)"; cd e2e && $(E2E_ENV) go run ./bench $(BENCHFLAGS)
+
+fuzz-short: ## every fuzz test for FUZZTIME (20s)
+	scripts/fuzz $(FUZZTIME)
+
+clean: ## delete bin/; the servers' folder is deleted by scripts/stack wipe
+	rm -rf bin

@@ -1,0 +1,383 @@
+package pg
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// urgentBytes is how much unconfirmed log asks for a checkpoint at once.
+const urgentBytes = 8 << 20
+
+// feed turns the messages of the log into batches: it follows relations and
+// transactions, skips what an earlier run has done, cuts what is too large, and
+// says how far the log is done with. It belongs to the goroutine that reads.
+type feed struct {
+	tables  []Table
+	lineage string
+	h       *outbox.Handoff
+	limits  outbox.Limits
+	until   lsn // 0: never
+
+	rels map[uint32]*relation
+	last *relation // the one used last
+
+	// done is the end of the log that is done with: the end of a commit, or a
+	// keepalive's position outside a transaction. told is what the hand-over
+	// knows.
+	done, told lsn
+	published  atomic.Uint64 // done, for other goroutines; at least as new as the last settle
+	confirmed  *atomic.Uint64
+
+	// The transaction that is open, if any.
+	in    bool
+	begin beginMsg
+	rows  uint64 // its outbox rows so far
+
+	// open is the transaction that an earlier run cut; nil when it is done
+	// with. skip is how many of its rows are still to be passed over.
+	open      *outbox.Open
+	openXID   uint32
+	openFinal lsn
+	skip      uint64
+
+	// batch is the one being appended to, nil while the hand-over has it.
+	// begun says that the open transaction has rows in it.
+	batch *outbox.Batch
+	begun bool
+
+	replyAsked bool // the last keepalive wants an answer
+	heard      bool // a keepalive came since the last settle
+
+	text [64]byte // scratch
+}
+
+func newFeed(tables []Table, r outbox.Resume, at lsn, h *outbox.Handoff, until lsn, confirmed *atomic.Uint64) (*feed, error) {
+	f := &feed{
+		tables: tables, lineage: r.Lineage, h: h, limits: h.Limits(), until: until,
+		rels: make(map[uint32]*relation), done: at, told: at, confirmed: confirmed,
+	}
+	f.published.Store(uint64(at))
+	if r.Open != nil {
+		var err error
+		if f.openXID, f.openFinal, err = parseOpen(r.Open.Txn); err != nil {
+			return nil, err
+		}
+		f.open = &outbox.Open{Txn: r.Open.Txn, Rows: r.Open.Rows}
+		f.skip = r.Open.Rows
+	}
+	return f, nil
+}
+
+// message takes the body of one CopyData message. outbox.ErrEnd says that the
+// position to stop at is reached.
+func (f *feed) message(ctx context.Context, b []byte) error {
+	if len(b) == 0 {
+		return f.malformed("copy data", errShort)
+	}
+	switch b[0] {
+	case 'w':
+		// Two positions and a time follow; relation messages carry zeros
+		// there, so none of it is of use.
+		if len(b) < 1+24+1 {
+			return f.malformed("XLogData", errShort)
+		}
+		return f.change(ctx, b[25:])
+	case 'k':
+		if len(b) != 1+8+8+1 {
+			return f.malformed("keepalive", errShort)
+		}
+		f.replyAsked = f.replyAsked || b[17] != 0
+		if !f.in {
+			return f.reached(lsn(binary.BigEndian.Uint64(b[1:])))
+		}
+		return nil
+	}
+	return f.malformed("copy data", fmt.Errorf("message is of kind %q", b[0]))
+}
+
+func (f *feed) change(ctx context.Context, b []byte) error {
+	switch b[0] {
+	case 'I':
+		oid, tuple, err := scanInsert(b)
+		if err != nil {
+			return f.malformed("insert", err)
+		}
+		rel := f.last
+		if rel == nil || rel.oid != oid {
+			if rel = f.rels[oid]; rel == nil {
+				return f.malformed("insert", fmt.Errorf("relation %d was never described", oid))
+			}
+			f.last = rel
+		}
+		if rel.shape == nil {
+			return nil
+		}
+		return f.insert(ctx, rel, tuple)
+	case 'B':
+		m, err := scanBegin(b)
+		if err != nil {
+			return f.malformed("begin", err)
+		}
+		return f.beginTxn(m)
+	case 'C':
+		m, err := scanCommit(b)
+		if err != nil {
+			return f.malformed("commit", err)
+		}
+		return f.commitTxn(m)
+	case 'R':
+		return f.relation(b)
+	case 'U', 'D', 'T', 'Y', 'O', 'M':
+		return nil
+	}
+	return f.malformed("change", fmt.Errorf("message is of kind %q", b[0]))
+}
+
+func (f *feed) beginTxn(m beginMsg) error {
+	if f.in {
+		return f.malformed("begin", fmt.Errorf("transaction %d begins inside %d", m.xid, f.begin.xid))
+	}
+	if m.final < f.done {
+		return f.malformed("begin", fmt.Errorf("transaction %d committed at %s, before %s", m.xid, m.final, f.done))
+	}
+	if f.until != 0 && m.final >= f.until {
+		return outbox.ErrEnd
+	}
+	if f.open != nil && m.final > f.openFinal {
+		return f.openGone(m.final)
+	}
+	f.in, f.begin, f.rows, f.begun = true, m, 0, false
+	return nil
+}
+
+// insert adds one row, or passes it over when an earlier run has done it.
+func (f *feed) insert(ctx context.Context, rel *relation, tuple []byte) error {
+	if !f.in {
+		return f.malformed("insert", fmt.Errorf("it stands outside a transaction"))
+	}
+	if f.open != nil && f.rows == 0 && (f.begin.xid != f.openXID || f.begin.final != f.openFinal) {
+		return f.openGone(f.begin.final)
+	}
+	if f.skip > 0 {
+		f.skip--
+		f.rows++
+		return nil
+	}
+	if f.batch != nil && f.begun && f.batch.Full(f.limits) {
+		f.cut()
+	}
+	if f.batch == nil {
+		b, err := f.h.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		f.batch = b
+	}
+	if !f.begun {
+		f.batch.Begin(appendOpen(f.text[:0], f.begin.xid, f.begin.final), pgTime(f.begin.commit), f.rows)
+		f.begun = true
+	}
+	if err := scanTuple(tuple, rel, f.batch); err != nil {
+		return f.malformed("insert", err)
+	}
+	f.rows++
+	return nil
+}
+
+// cut hands over a full batch in the middle of a transaction.
+func (f *feed) cut() {
+	r := f.resume()
+	r.Open = &outbox.Open{Txn: string(appendOpen(f.text[:0], f.begin.xid, f.begin.final)), Rows: f.rows}
+	f.begun = false
+	f.push(r)
+}
+
+// push hands the batch over. Whoever gets it may confirm its position at once,
+// so that is published first.
+func (f *feed) push(r outbox.Resume) {
+	f.published.Store(uint64(f.done))
+	f.batch.Resume = r
+	f.h.Push(f.batch)
+	f.batch, f.told = nil, f.done
+}
+
+func (f *feed) commitTxn(m commitMsg) error {
+	if !f.in || m.final != f.begin.final || m.end <= m.final {
+		return f.malformed("commit", fmt.Errorf("it ends a transaction committed at %s, not the open one at %s", m.final, f.begin.final))
+	}
+	f.in = false
+	if f.open != nil && f.begin.xid == f.openXID && f.begin.final == f.openFinal {
+		if f.skip > 0 {
+			return outbox.Refuse(ReasonOpen, hintReset,
+				"transaction %s, of which the checkpoint holds the first %d outbox rows, ends after %d now", f.open.Txn, f.open.Rows, f.rows)
+		}
+		f.open = nil
+	}
+	f.done = m.end
+	f.rows = 0
+	if f.begun {
+		f.begun = false
+		f.batch.End(appendLSN(f.text[:0], m.end))
+		if f.batch.Full(f.limits) {
+			f.push(f.resume())
+		}
+	}
+	if f.until != 0 && m.end >= f.until {
+		return outbox.ErrEnd
+	}
+	return nil
+}
+
+// reached takes a position outside a transaction before which the server has
+// sent everything.
+func (f *feed) reached(at lsn) error {
+	if f.open != nil && at > f.openFinal {
+		return f.openGone(at)
+	}
+	f.done, f.heard = max(f.done, at), true
+	if f.until != 0 && f.done >= f.until {
+		return outbox.ErrEnd
+	}
+	return nil
+}
+
+// settle is called before reading waits for the server: what ends on a commit
+// is left for the publisher, and progress without rows is told. Inside the
+// buffer nothing is handed over, so that a full buffer costs one hand-over and
+// not one for each of its transactions.
+func (f *feed) settle() {
+	f.published.Store(uint64(f.done))
+	switch {
+	case f.batch != nil && !f.begun:
+		f.batch.Resume = f.resume()
+		f.h.Rest(f.batch)
+		f.batch, f.told = nil, f.done
+	case f.batch == nil && f.rows == 0 && (f.done > f.told || f.heard):
+		// A keepalive is told again even if nothing is new: the hand-over may
+		// have had no batch to note it in the last time.
+		f.told, f.heard = f.done, false
+		f.h.Advance(f.resume(), behind(lsn(f.confirmed.Load()), f.done) >= urgentBytes)
+	}
+}
+
+// end hands the last position over, as a batch of its own if need be.
+func (f *feed) end(ctx context.Context) error {
+	if f.batch == nil {
+		b, err := f.h.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		f.batch = b
+	}
+	f.done = max(f.done, f.until)
+	f.push(f.resume())
+	return outbox.ErrEnd
+}
+
+// resume is what a checkpoint has to say at the end of what is done with. A
+// transaction that an earlier run cut and that was not met yet stays open.
+func (f *feed) resume() outbox.Resume {
+	r := outbox.Resume{Position: position(f.done), Lineage: f.lineage}
+	if f.open != nil {
+		open := *f.open
+		r.Open = &open
+	}
+	return r
+}
+
+func (f *feed) openGone(at lsn) error {
+	return outbox.Refuse(ReasonOpen, hintReset,
+		"transaction %s, of which the checkpoint holds the first %d outbox rows, does not come again before %s: its other rows are lost", f.open.Txn, f.open.Rows, at)
+}
+
+// relation takes a table's description. It comes before the first row of a
+// table on a connection, and again after every change.
+func (f *feed) relation(b []byte) error {
+	m, err := scanRelation(b)
+	if err != nil {
+		return f.malformed("relation", err)
+	}
+	rel := &relation{oid: m.oid, wanted: make([]int16, 0, min(m.n, 1600))}
+	table := f.table(m.schema, m.name)
+	var shape *outbox.Shape
+	found := 0
+	if table >= 0 {
+		shape = &outbox.Shape{Table: table, Columns: make([]outbox.Column, len(f.tables[table].Columns))}
+	}
+	for range m.n {
+		name, oid, err := m.column()
+		if err != nil {
+			return f.malformed("relation", err)
+		}
+		want := int16(-1)
+		if shape != nil {
+			for i, c := range f.tables[table].Columns {
+				if c == string(name) && shape.Columns[i].Name == "" {
+					want = int16(i)
+					shape.Columns[i] = outbox.Column{Name: c, Type: typeName(oid)}
+					found++
+				}
+			}
+		}
+		rel.wanted = append(rel.wanted, want)
+	}
+	if len(m.columns) != 0 {
+		return f.malformed("relation", fmt.Errorf("%d bytes follow the last column", len(m.columns)))
+	}
+	if shape != nil {
+		if found < len(shape.Columns) {
+			return f.columnGone(table, shape)
+		}
+		rel.shape = f.same(m.oid, shape)
+	}
+	f.rels[m.oid], f.last = rel, nil
+	return nil
+}
+
+func (f *feed) table(schema, name []byte) int {
+	for i := range f.tables {
+		if f.tables[i].Schema == string(schema) && f.tables[i].Name == string(name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// same keeps the shape that is known when a description repeats it: its users
+// compare pointers.
+func (f *feed) same(oid uint32, s *outbox.Shape) *outbox.Shape {
+	old := f.rels[oid]
+	if old == nil || old.shape == nil || old.shape.Table != s.Table {
+		return s
+	}
+	for i, c := range s.Columns {
+		if old.shape.Columns[i] != c {
+			return s
+		}
+	}
+	return old.shape
+}
+
+func (f *feed) columnGone(table int, s *outbox.Shape) error {
+	for i, c := range s.Columns {
+		if c.Name == "" {
+			t := f.tables[table]
+			return outbox.Refuse(ReasonColumn, "add the column again or map another one; rows written without it cannot be mapped",
+				"table %s has no column %q any more, as of the transaction committed at %s", t, t.Columns[i], f.begin.final)
+		}
+	}
+	return nil
+}
+
+// malformed makes an error of a message that cannot be; it names the place.
+func (f *feed) malformed(what string, err error) error {
+	at := f.done
+	if f.in {
+		at = f.begin.final
+	}
+	return fmt.Errorf("decode %s behind %s: %w", what, at, err)
+}

@@ -1,0 +1,252 @@
+package pg
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// snapshot is an outbox.Snapshot: a transaction that took over the snapshot
+// exported with the slot. A row is either in it or behind the position at
+// which the slot begins.
+type snapshot struct {
+	src    *Source
+	resume outbox.Resume
+	began  time.Time
+	conn   *pgconn.PgConn
+
+	cancel context.CancelCauseFunc // interrupts the statement that runs
+	ctx    context.Context
+
+	table   int                       // the table being read, or to be read next
+	results *pgconn.MultiResultReader // nil between tables
+	rows    *pgconn.ResultReader
+	shape   *outbox.Shape
+	before  uint64 // rows handed out
+}
+
+// CreateAnchor creates the slot by the replication command, which exports a
+// snapshot, and opens that snapshot on another session (see
+// https://www.postgresql.org/docs/current/protocol-replication.html). Creating
+// waits until every transaction that runs now has ended; for whom is logged
+// every few seconds. A slot that exists is an error. From 17 on the slot is
+// marked for failover.
+func (s *Source) CreateAnchor(ctx context.Context) (outbox.Snapshot, error) {
+	repl, err := s.openReplication(ctx, "open a replication connection", nil)
+	if err != nil {
+		return nil, err
+	}
+	// The exported snapshot lives until the next command on its connection,
+	// or its end: keep it until the other session has taken it over.
+	defer closeConn(repl)
+	id, err := s.identifySystem(ctx, repl)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sameServer(id); err != nil {
+		return nil, err
+	}
+	at, name, err := s.createSlot(ctx, repl, s.cfg.Slot, false, true)
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("created slot", "slot", s.cfg.Slot, "lsn", at.String())
+	return s.openSnapshot(ctx, s.resumeAt(at), name)
+}
+
+// createSlot runs CREATE_REPLICATION_SLOT and returns the consistent point and
+// the exported snapshot's name.
+func (s *Source) createSlot(ctx context.Context, repl *pgconn.PgConn, name string, temporary, export bool) (lsn, string, error) {
+	stop := s.logBlockers(ctx, repl.PID())
+	results, err := repl.Exec(ctx, createSlotCommand(name, s.id.version, temporary, export)).ReadAll()
+	stop()
+	if err != nil {
+		switch sqlState(err) {
+		case "42501":
+			return 0, "", outbox.Refuse(ReasonPrivilege, s.replicationHint(), "the role may not create a slot: %s", message(err))
+		case "53400":
+			return 0, "", outbox.Refuse(ReasonSlots, "raise max_replication_slots, or drop a slot that nobody uses",
+				"the server has no replication slot left: %s", message(err))
+		}
+		return 0, "", fmt.Errorf("create slot: %w", err)
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) < 3 {
+		return 0, "", fmt.Errorf("create slot: unexpected answer")
+	}
+	row := results[0].Rows[0]
+	at, err := parseLSN(string(row[1]))
+	if err != nil {
+		return 0, "", fmt.Errorf("create slot: %w", err)
+	}
+	return at, string(row[2]), nil
+}
+
+// createSlotCommand writes the command for the server's version: options in
+// parentheses came with 15, FAILOVER with 17.
+func createSlotCommand(name string, version int, temporary, export bool) string {
+	cmd := "CREATE_REPLICATION_SLOT " + quoteIdent(name)
+	if temporary {
+		cmd += " TEMPORARY"
+	}
+	cmd += " LOGICAL pgoutput"
+	if version < 15 {
+		if export {
+			return cmd + " EXPORT_SNAPSHOT"
+		}
+		return cmd + " NOEXPORT_SNAPSHOT"
+	}
+	action := "nothing"
+	if export {
+		action = "export"
+	}
+	cmd += " (SNAPSHOT '" + action + "'"
+	if version >= 17 && !temporary {
+		cmd += ", FAILOVER true"
+	}
+	return cmd + ")"
+}
+
+// logBlockers logs every few seconds which transactions a slot that is being
+// created by server process self waits for. The function that it returns ends
+// it and waits for its end.
+func (s *Source) logBlockers(ctx context.Context, self uint32) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for pause(ctx, 3*time.Second) == nil {
+			rows, err := s.ctl.query(ctx, `select 'process ' || pid || ' (xid ' || backend_xid || ', application ' || quote_literal(application_name)
+  || coalesce(', open for ' || date_trunc('second', now() - xact_start), '') || ')' from pg_stat_activity
+where backend_xid is not null and pid <> $1::int
+union all select 'prepared transaction ' || quote_literal(gid) || ' (xid ' || transaction || ')' from pg_prepared_xacts
+limit 10`, fmt.Sprint(self))
+			if err != nil {
+				continue
+			}
+			var who []string
+			for _, r := range rows {
+				who = append(who, r[0])
+			}
+			s.log.Info("slot waits for running transactions", "slot", s.cfg.Slot, "waits_for", strings.Join(who, "; "))
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// openSnapshot takes the exported snapshot over into a session that lives as
+// long as the view.
+func (s *Source) openSnapshot(ctx context.Context, r outbox.Resume, name string) (outbox.Snapshot, error) {
+	c, err := s.dialConfig()
+	if err != nil {
+		return nil, err
+	}
+	// A view lives as long as publishing it takes.
+	c.RuntimeParams["statement_timeout"] = "0"
+	conn, err := pgconn.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, s.connectError("open the snapshot's session", err)
+	}
+	sql := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " + quoteLiteral(name)
+	if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
+		closeConn(conn)
+		return nil, fmt.Errorf("take over the snapshot: %w", err)
+	}
+	v := &snapshot{src: s, resume: r, began: time.Now(), conn: conn}
+	v.ctx, v.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	return v, nil
+}
+
+// Resume is where streaming takes over.
+func (v *snapshot) Resume() outbox.Resume { return v.resume }
+
+// Read appends rows to b until it is full or the tables are read: then more is
+// false. Rows come in the order of the primary key, one table after the other;
+// the whole snapshot is one transaction named "snapshot". Memory is constant:
+// the server is only read as far as there is room.
+func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (more bool, err error) {
+	stop := context.AfterFunc(ctx, func() { v.cancel(context.Cause(ctx)) })
+	defer stop()
+	begun := false
+	for v.table < len(v.src.cfg.Tables) {
+		if v.results == nil {
+			if err := v.openTable(); err != nil {
+				return false, v.fail(err)
+			}
+		}
+		for !b.Full(l) && v.rows.NextRow() {
+			if !begun {
+				b.Begin([]byte("snapshot"), v.began, v.before)
+				begun = true
+			}
+			b.Add(v.shape)
+			for i, cell := range v.rows.Values() {
+				if cell != nil {
+					b.SetCell(i, cell)
+				}
+			}
+			v.before++
+		}
+		if b.Full(l) {
+			// There may be no row left; the next call finds that out.
+			return true, nil
+		}
+		if err := v.closeTable(); err != nil {
+			return false, v.fail(err)
+		}
+	}
+	return false, nil
+}
+
+func (v *snapshot) openTable() error {
+	t, facts := v.src.cfg.Tables[v.table], v.src.tables[v.table]
+	cols := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		cols[i] = quoteIdent(c)
+	}
+	sql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(cols, ", "), t.quoted())
+	if len(facts.key) > 0 {
+		key := make([]string, len(facts.key))
+		for i, c := range facts.key {
+			key[i] = quoteIdent(c)
+		}
+		sql += " ORDER BY " + strings.Join(key, ", ")
+	}
+	v.results = v.conn.Exec(v.ctx, sql)
+	if !v.results.NextResult() {
+		return cmp.Or(v.results.Close(), errors.New("the server gave no result"))
+	}
+	v.rows = v.results.ResultReader()
+	v.shape = &outbox.Shape{Table: v.table}
+	for i, f := range v.rows.FieldDescriptions() {
+		v.shape.Columns = append(v.shape.Columns, outbox.Column{Name: t.Columns[i], Type: typeName(f.DataTypeOID)})
+	}
+	return nil
+}
+
+func (v *snapshot) closeTable() error {
+	err := v.results.Close()
+	v.results, v.rows = nil, nil
+	v.table++
+	return err
+}
+
+func (v *snapshot) fail(err error) error {
+	if cause := context.Cause(v.ctx); cause != nil {
+		return cause
+	}
+	return v.src.selectError("read the snapshot", err)
+}
+
+// Close ends the view; the slot stays.
+func (v *snapshot) Close() {
+	// A statement that still runs is cut off: saying goodbye would wait for it.
+	v.cancel(nil)
+	closeConn(v.conn)
+}

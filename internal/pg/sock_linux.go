@@ -1,0 +1,28 @@
+package pg
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// userTimeout makes the kernel give a connection up when data that we sent
+// stays unacknowledged for that many milliseconds (TCP_USER_TIMEOUT, tcp(7)).
+func userTimeout(fd uintptr, ms int) error {
+	return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
+}
+
+// canLowWater says that poll honours SO_RCVLOWAT here.
+const canLowWater = true
+
+// lowWater sets SO_RCVLOWAT (socket(7)): a waiting reader is woken once that
+// many bytes are there. Lowering it wakes a reader that now has enough.
+func lowWater(c syscall.RawConn, n int) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, n)
+	}); cerr != nil {
+		return cerr
+	}
+	return err
+}

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package pg
+
+import "syscall"
+
+// Elsewhere the keepalive probes alone find a dead peer, and reading is woken
+// for every message: slower, not wrong.
+func userTimeout(uintptr, int) error { return nil }
+
+const canLowWater = false
+
+func lowWater(syscall.RawConn, int) error { return nil }

@@ -1,0 +1,225 @@
+# Apache Kafka for scripts/stack: servers kafka (one broker) and kafka3 (three).
+# shellcheck shell=bash
+#
+# Every node is broker and controller in one JVM. Node I of server NAME lives in $STACK_DIR/NAME/I:
+# data/, server.properties, log4j2.xml, server.log (Kafka's own), stdout.log (the JVM's), pid.
+
+kafka_version=4.3.1
+# The distribution brings this binding of slf4j to log4j; Kafka's poms on Maven do not name it.
+kafka_log4j_version=2.25.4
+
+kafka_needs() { echo java mvn; }
+
+kafka_nodes() {
+  case $1 in
+    kafka) echo 1 ;;
+    kafka3) echo 1 2 3 ;;
+  esac
+}
+
+kafka_classpath() { echo "$STACK_DIR/dist/kafka-$kafka_version/*"; }
+
+kafka_fetch() {
+  local dist=$STACK_DIR/dist/kafka-$kafka_version
+  [[ -d $dist ]] && return 0
+  say "fetching Kafka $kafka_version"
+  rm -rf "$dist.new"
+  mkdir -p "$dist.new"
+  maven_copy "$dist.new" \
+    "org.apache.kafka:kafka_2.13:$kafka_version" \
+    "org.apache.kafka:kafka-tools:$kafka_version" \
+    "org.apache.logging.log4j:log4j-slf4j-impl:$kafka_log4j_version"
+  mv "$dist.new" "$dist"
+}
+
+# kafka_node_pid NAME I prints the pid of a running node: the process of the pid file, if it is ours still.
+kafka_node_pid() {
+  local home=$STACK_DIR/$1/$2 pid
+  [[ -r $home/pid ]] || return 1
+  read -r pid <"$home/pid" || return 1
+  is_process "$pid" "$home/server.properties" && echo "$pid"
+}
+
+# A server runs when all its nodes do: `up` then starts those that are missing.
+kafka_running() {
+  local node
+  for node in $(kafka_nodes "$1"); do
+    kafka_node_pid "$1" "$node" >/dev/null || return 1
+  done
+}
+
+# kafka_configure NAME writes the configuration of the nodes that do not run, and formats their storage.
+kafka_configure() {
+  local name=$1 node home voters='' replicas=1 in_sync=1
+  local -a nodes
+  read -ra nodes <<<"$(kafka_nodes "$name")"
+  if ((${#nodes[@]} == 3)); then
+    replicas=3 in_sync=2
+  fi
+  mkdir -p "$STACK_DIR/$name"
+  if [[ ! -e $STACK_DIR/$name/cluster.id ]]; then
+    # 16 random bytes in URL-safe base64. A leading dash would look like an option to the tool below.
+    head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=' | sed 's/^-/T/' >"$STACK_DIR/$name/cluster.id"
+  fi
+  for node in "${nodes[@]}"; do
+    # Not the advertised port of FAULT: a proxy that listens there meanwhile is meant to.
+    kafka_node_pid "$name" "$node" >/dev/null ||
+      free_port "$name-$node" "$name-$node-controller" "$name-$node-fault" >/dev/null
+    voters+=${voters:+,}$node@127.0.0.1:$(port "$name-$node-controller")
+  done
+
+  for node in "${nodes[@]}"; do
+    kafka_node_pid "$name" "$node" >/dev/null && continue
+    home=$STACK_DIR/$name/$node
+    mkdir -p "$home"
+    # The voters are static: that works alike for one node and three and lets ports change.
+    # FAULT: whoever connects to it is told to go on to a port where no broker listens; a test puts its own
+    # proxy there and can then cut, delay or rewrite what passes.
+    cat >"$home/server.properties" <<CONF
+process.roles=broker,controller
+node.id=$node
+controller.quorum.voters=$voters
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),CONTROLLER://127.0.0.1:$(port "$name-$node-controller"),FAULT://127.0.0.1:$(port "$name-$node-fault")
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),FAULT://127.0.0.1:$(port "$name-$node-fault-advertised")
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAULT:PLAINTEXT
+log.dirs=$home/data
+auto.create.topics.enable=false
+default.replication.factor=$replicas
+min.insync.replicas=$in_sync
+offsets.topic.replication.factor=$replicas
+offsets.topic.num.partitions=5
+transaction.state.log.replication.factor=$replicas
+transaction.state.log.min.isr=$in_sync
+transaction.state.log.num.partitions=5
+share.coordinator.state.topic.replication.factor=$replicas
+share.coordinator.state.topic.min.isr=$in_sync
+share.coordinator.state.topic.num.partitions=5
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=33554432
+CONF
+    cat >"$home/log4j2.xml" <<CONF
+<Configuration status="error">
+  <Appenders>
+    <File name="file" fileName="$home/server.log"><PatternLayout pattern="%d %p %c %m%n"/></File>
+  </Appenders>
+  <Loggers>
+    <Logger name="kafka.server.KafkaRaftServer" level="info"/>
+    <Root level="warn"><AppenderRef ref="file"/></Root>
+  </Loggers>
+</Configuration>
+CONF
+    if [[ ! -e $home/data/meta.properties ]]; then
+      kafka_tool kafka.tools.StorageTool format --config "$home/server.properties" \
+        --cluster-id "$(<"$STACK_DIR/$name/cluster.id")" >"$home/format.log" 2>&1 ||
+        die_with_log "formatting the storage of $name failed" "$home/format.log"
+    fi
+  done
+}
+
+# kafka_tool CLASS ARGUMENT...: one of Kafka's command line programs, started as fast as a JVM can be.
+kafka_tool() {
+  "$(find_java)" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -cp "$(kafka_classpath)" "$@" </dev/null
+}
+
+# kafka_spawn NAME I starts one node and does not wait for it.
+kafka_spawn() {
+  local home=$STACK_DIR/$1/$2 java
+  java=$(find_java)
+  touch "$home/server.log"
+  stat -c %s "$home/server.log" >"$home/log.start" # kafka_await reads on from here
+  # setsid keeps the terminal's Ctrl-C and hang-up away; because a shell's background child leads no process
+  # group it does not fork, and $! is the JVM.
+  (
+    close_descriptors
+    exec setsid "$java" "-Xmx${STACK_KAFKA_HEAP:-512m}" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
+      -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true "-Dlog4j2.configurationFile=$home/log4j2.xml" \
+      -cp "$(kafka_classpath)" kafka.Kafka "$home/server.properties" </dev/null >"$home/stdout.log" 2>&1
+  ) &
+  echo $! >"$home/pid"
+}
+
+kafka_start() {
+  local name=$1 node ports=''
+  kafka_configure "$name"
+  for node in $(kafka_nodes "$name"); do
+    ports+=${ports:+, }$(port "$name-$node")
+  done
+  say "starting $name ($kafka_version, port $ports)"
+  for node in $(kafka_nodes "$name"); do
+    kafka_node_pid "$name" "$node" >/dev/null || kafka_spawn "$name" "$node"
+  done
+}
+
+kafka_await() {
+  local node
+  for node in $(kafka_nodes "$1"); do
+    kafka_await_node "$1" "$node"
+  done
+}
+
+kafka_await_node() {
+  local name=$1 node=$2 home=$STACK_DIR/$1/$2 from dead=0
+  from=$(<"$home/log.start")
+  for ((i = 0; i < 600; i++)); do
+    if kafka_node_pid "$name" "$node" >/dev/null; then
+      # The port opens before the node takes part, so its own word is waited for as well.
+      if grep -q 'Kafka Server started' < <(tail -c "+$((from + 1))" "$home/server.log") &&
+        port_answers "$(port "$name-$node")"; then
+        return 0
+      fi
+    elif ((++dead > 20)); then # 2 s: until the child has become a JVM its command line is not its own
+      break
+    fi
+    sleep 0.1
+  done
+  die_with_log "$name (node $node) did not become ready" "$home/stdout.log" "$home/server.log"
+}
+
+kafka_stop() {
+  local name=$1 node pid left
+  for node in $(kafka_nodes "$name"); do
+    pid=$(kafka_node_pid "$name" "$node") && kill -TERM "$pid"
+  done
+  # Three nodes that stop together cannot hand over to each other and would wait long for a quorum.
+  for ((i = 0; i < 100; i++)); do
+    left=0
+    for node in $(kafka_nodes "$name"); do
+      kafka_node_pid "$name" "$node" >/dev/null && left=1
+    done
+    ((left)) || break
+    sleep 0.1
+  done
+  for node in $(kafka_nodes "$name"); do
+    pid=$(kafka_node_pid "$name" "$node") && kill -KILL "$pid"
+    rm -f "$STACK_DIR/$name/$node/pid"
+  done
+}
+
+kafka_describe() {
+  local node text=''
+  for node in $(kafka_nodes "$1"); do
+    text+=${text:+; }"port $(port "$1-$node"), pid $(kafka_node_pid "$1" "$node")"
+  done
+  echo "$text"
+}
+
+kafka_env() {
+  local name=$1 node brokers='' pids='' prefix=STACK_KAFKA${1#kafka}
+  for node in $(kafka_nodes "$name"); do
+    brokers+=${brokers:+,}127.0.0.1:$(port "$name-$node")
+    pids+=${pids:+,}$(kafka_node_pid "$name" "$node")
+  done
+  export_line "$prefix" "$brokers"
+  export_line STACK_KAFKA_CLASSPATH "$(kafka_classpath)"
+  export_line STACK_JAVA "$(find_java)"
+  if [[ $name == kafka3 ]]; then
+    export_line STACK_KAFKA3_PIDS "$pids"
+  else
+    export_line STACK_KAFKA_PID "$pids"
+    export_line STACK_KAFKA_LOG "$STACK_DIR/$name/1/server.log"
+    export_line STACK_KAFKA_FAULT_LISTEN "127.0.0.1:$(port "$name-1-fault-advertised")"
+    export_line STACK_KAFKA_FAULT_TARGET "127.0.0.1:$(port "$name-1-fault")"
+  fi
+}
