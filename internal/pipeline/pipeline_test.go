@@ -284,6 +284,20 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestCheckpointTopicVanishesWhileRunning(t *testing.T) {
+	w := newWorld(t)
+	i := w.start("")
+	w.db.Insert(rows("a", 0, 3)...)
+	w.wait(3)
+	w.br.Drop(topic)
+	w.db.Insert(rows("a", 3, 1)...)
+	err := w.end(i)
+	var r *outbox.Refusal
+	if !errors.As(err, &r) || r.Reason != "checkpoint_vanished" {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+}
+
 func TestRefusalWaits(t *testing.T) {
 	w := newWorld(t)
 	w.db.Insert(rows("a", 0, 3)...)

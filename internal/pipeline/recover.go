@@ -77,6 +77,13 @@ func (p *Pipeline) refence(ctx context.Context) (*checkpoint.Record, error) {
 		return nil, fmt.Errorf("keep the lock of %s: %w", p.cfg.Name, err)
 	}
 	if p.topic != nil {
+		there, err := p.topic.Exists(ctx)
+		if err != nil {
+			return nil, sinkOrRefusal(err)
+		}
+		if !there {
+			return nil, vanished(p.cfg.CheckpointTopic)
+		}
 		got, err := p.topic.Newest(ctx, []string{p.barrierKey()}, nil)
 		if err != nil {
 			return nil, sinkOrRefusal(err)
