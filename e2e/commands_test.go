@@ -1,0 +1,293 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tailer-io/tailer/e2e/check"
+	"github.com/tailer-io/tailer/e2e/harness"
+)
+
+// flags are what a command other than run is given.
+func flags(c *harness.Case, more ...string) []string { return c.Flags(more...) }
+
+func TestVersionAndHelp(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"version"}, {"--help"}, {"run", "--help"}, {"checkpoint", "--help"}} {
+		p := harness.Exec(t, harness.Binary(t), nil, args...)
+		p.Want(0, 5*time.Second)
+		if !strings.Contains(p.Stdout(), "tailer") {
+			t.Errorf("%v prints %q", args, p.Stdout())
+		}
+	}
+}
+
+func TestCheckNamesWhatIsMissingAndItsFix(t *testing.T) {
+	t.Parallel()
+	c, db := postgres(t)
+	p := c.Do(1, "check", flags(c)...)
+	holds(t, "check without a table", p.Stdout(), "FAIL", "outbox", "ok")
+
+	db.CreateOutbox(t, db.Outbox())
+	p = c.Do(0, "check", flags(c)...)
+	if strings.Contains(p.Stdout(), "FAIL") {
+		t.Errorf("check of what is well:\n%s", p.Stdout())
+	}
+	holds(t, "check", p.Stdout(), "ok", "wal_level", "replication", "publication", "max_slot_wal_keep_size", "transactional")
+
+	db.Exec(t, "ALTER TABLE outbox SET UNLOGGED")
+	p = c.Do(1, "check", flags(c)...)
+	holds(t, "check of an unlogged table", p.Stdout(), "FAIL", "UNLOGGED", "SET LOGGED")
+	db.Exec(t, "ALTER TABLE outbox SET LOGGED; ALTER TABLE outbox DROP COLUMN payload")
+	p = c.Do(1, "check", flags(c)...)
+	holds(t, "check of a table without payload", p.Stdout(), "FAIL", "payload")
+
+	// It has looked and touched nothing.
+	if n := db.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", db.Name()); n != "0" {
+		t.Errorf("%s slots after check", n)
+	}
+	if n := db.Text(t, "SELECT count(*) FROM pg_publication"); n != "0" {
+		t.Errorf("%s publications after check", n)
+	}
+	if topics := c.Kafka.Topics(t, c.ID); len(topics) != 0 {
+		t.Errorf("topics %v after check", topics)
+	}
+}
+
+func TestCheckFailsWhereServersAreOutOfReach(t *testing.T) {
+	t.Parallel()
+	c, db := postgres(t)
+	db.CreateOutbox(t, db.Outbox())
+	p := c.Do(1, "check", flags(c, "--kafka-brokers="+harness.ClosedAddr(t))...)
+	holds(t, "check", p.Stdout(), "FAIL", "ok")
+	p = c.Do(1, "check", flags(c, "--source-url=postgres://u@"+harness.ClosedAddr(t)+"/db")...)
+	holds(t, "check", p.Stdout(), "FAIL", "ok")
+}
+
+func TestCheckOfALostSlotFails(t *testing.T) {
+	t.Parallel()
+	c, db, _ := settled(t)
+	db.Exec(t, "SELECT pg_drop_replication_slot($1); ", harness.Slot(c.ID))
+	db.Exec(t, "SELECT pg_create_logical_replication_slot($1, 'test_decoding')", harness.Slot(c.ID))
+	p := c.Do(1, "check", flags(c)...)
+	holds(t, "check", p.Stdout(), "FAIL", harness.Slot(c.ID), "pgoutput")
+	refuses(t, c, nil, harness.Slot(c.ID), "pgoutput")
+}
+
+func TestSetupPrintTouchesNothingAndSetupDoesIt(t *testing.T) {
+	t.Parallel()
+	c, db := postgres(t)
+	db.CreateOutbox(t, db.Outbox())
+	count := func() string {
+		return db.Text(t, "SELECT (SELECT count(*) FROM pg_publication) || ' ' || (SELECT count(*) FROM pg_replication_slots WHERE database = $1)",
+			db.Name()) + fmt.Sprint(" ", len(c.Kafka.Topics(t, c.Checkpoint())))
+	}
+	p := c.Do(0, "setup --print", flags(c)...)
+	holds(t, "setup --print", p.Stdout(), "CREATE PUBLICATION", "publish_via_partition_root", "GRANT SELECT", "REPLICATION",
+		"kafka-topics", "kafka-acls", "tailer."+c.ID, c.Checkpoint(), "cleanup.policy=compact")
+	if n := count(); n != "0 0 0" {
+		t.Errorf("after setup --print: publications, slots, topics %s", n)
+	}
+	c.Do(0, "setup", flags(c)...)
+	if n := count(); n != "1 0 1" {
+		t.Errorf("after setup: publications, slots, topics %s", n)
+	}
+	c.Do(0, "setup", flags(c)...) // Twice is once.
+
+	book := c.Ledger()
+	book.Insert("a", "before the slot")
+	book.Forget(1)
+	c.Do(0, "setup --snapshot=never", flags(c)...)
+	if n := count(); n != "1 1 1" {
+		t.Errorf("after setup --snapshot never: publications, slots, topics %s", n)
+	}
+	book.Insert("a", "since the slot")
+	resumes(t, c, book, "--snapshot=never")
+}
+
+// What setup --print prints must be enough: a role with exactly these rights runs.
+func TestTheRightsThatSetupPrintsSuffice(t *testing.T) {
+	t.Parallel()
+	c, db := postgres(t)
+	db.CreateOutbox(t, db.Outbox())
+	role := "e2e_role_" + harness.Unique()
+	t.Cleanup(func() {
+		db.SQL().Exec("REASSIGN OWNED BY " + role + " TO CURRENT_USER; DROP OWNED BY " + role)
+		db.SQL().Exec("DROP ROLE " + role)
+	})
+	url := strings.Replace(db.URL(), "postgres://postgres@", "postgres://"+role+"@", 1)
+	if url == db.URL() {
+		t.Skipf("cannot put a role into %s", db.URL())
+	}
+	p := c.Do(0, "setup --print", flags(c, "--source-url="+url)...)
+	for line := range strings.Lines(p.Stdout()) {
+		for _, verb := range []string{"CREATE ", "ALTER ", "GRANT "} {
+			if strings.HasPrefix(line, verb) {
+				db.Exec(t, line)
+			}
+		}
+	}
+	book := c.Ledger()
+	book.Insert("a", "snapshot")
+	resumes(t, c, book, "--source-url="+url)
+}
+
+func TestTeardownRemovesSlotPublicationAndCheckpoint(t *testing.T) {
+	t.Parallel()
+	c, db, book := settled(t)
+	c.Do(2, "teardown", flags(c)...) // Nobody is there to be asked.
+	c.Do(0, "teardown --yes", flags(c)...)
+	if n := db.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", db.Name()); n != "0" {
+		t.Errorf("%s slots are left", n)
+	}
+	if n := db.Text(t, "SELECT count(*) FROM pg_publication"); n != "0" {
+		t.Errorf("%s publications are left", n)
+	}
+	p := c.Do(1, "checkpoint show", flags(c)...)
+	holds(t, "checkpoint show", p.Stderr(), c.ID)
+	records := c.Kafka.Records(t, c.Checkpoint())
+	var last []byte
+	found := false
+	for _, r := range records {
+		if string(r.Key) == c.ID {
+			last, found = r.Value, true
+		}
+	}
+	if !found || last != nil {
+		t.Errorf("the checkpoint ends with %q, wanted a tombstone", last)
+	}
+
+	// A later run is a first start again: it publishes what is in the table.
+	r := c.Follow(harness.Topic(c.Type))
+	c.Start().Stop()
+	c.Wait("the rows come again", 20*time.Second, func() (bool, string) {
+		n := len(c.Kafka.Records(t, harness.Topic(c.Type)))
+		return n == 2*book.Len(), fmt.Sprint(n, " records, ", r.IDs(), " ids")
+	})
+}
+
+func TestTeardownSparesARunningTailer(t *testing.T) {
+	t.Parallel()
+	c := world(t, source(t))
+	book := c.Ledger()
+	r := c.Follow(harness.Topic(c.Type))
+	p := c.Start()
+	book.Insert("a", "x")
+	c.Arrived(r, 1, 20*time.Second)
+	for _, command := range []string{"teardown --yes", "checkpoint reset", "checkpoint set --now"} {
+		c.Do(3, command, flags(c)...)
+	}
+	book.Insert("a", "y")
+	c.Arrived(r, 2, 20*time.Second)
+	p.Stop()
+	c.Check(book.Want(), check.ExactlyOnce)
+}
+
+func TestCheckpointShowSetAndReset(t *testing.T) {
+	t.Parallel()
+	c, db, book := settled(t)
+	p := c.Do(0, "checkpoint show", flags(c)...)
+	var shown struct{ Position, Phase string }
+	if err := json.Unmarshal([]byte(p.Stdout()), &shown); err != nil || shown.Position == "" || shown.Phase != "streaming" {
+		t.Fatalf("checkpoint show: %v\n%s", err, p.Stdout())
+	}
+
+	// Forwards: what lies between is skipped, on the operator's word.
+	book.Insert("a", "skipped")
+	book.Forget(1)
+	c.Do(0, "checkpoint set --now", flags(c)...)
+	resumes(t, c, book)
+
+	// A position that is none, and one that the server has not reached.
+	c.Do(2, "checkpoint set nonsense", flags(c)...)
+	c.Do(2, "checkpoint set", flags(c)...)
+	c.Do(3, "checkpoint set FFFF/0", flags(c)...)
+
+	position := db.Text(t, "SELECT pg_current_wal_insert_lsn()")
+	book.Insert("a", "behind the position")
+	c.Do(0, "checkpoint set "+position, flags(c)...)
+	resumes(t, c, book)
+
+	p = c.Do(0, "checkpoint reset", flags(c)...)
+	holds(t, "checkpoint reset", p.Stdout(), `"position"`)
+	if n := db.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", db.Name()); n != "0" {
+		t.Errorf("%s slots are left", n)
+	}
+	c.Do(1, "checkpoint show", flags(c)...)
+}
+
+func TestStatusAnswersForARunningTailer(t *testing.T) {
+	t.Parallel()
+	c := world(t, source(t))
+	p := c.Start()
+	at := "--http-addr=" + p.Addr()
+	c.Wait("it has caught up", 20*time.Second, func() (bool, string) {
+		s := p.Status()
+		return s.State == "caught_up" && s.LagSeconds != nil && *s.LagSeconds == 0, s.State
+	})
+	for _, command := range []string{"status", "status --ready"} {
+		holds(t, command, c.Do(0, command, at).Stdout(), c.ID, "state")
+	}
+	s := p.Status()
+	if s.Name != c.ID || s.Version == "" || s.Source.Kind != c.DB.Kind() || !strings.Contains(s.Source.Identity, c.DB.Name()) ||
+		s.Position == "" || s.ServerPosition == "" || s.LagSeconds == nil || s.LagBytes == nil {
+		_, body := p.Get("/status")
+		t.Errorf("/status: %s", body)
+	}
+	if code, body := p.Get("/"); code != 200 || !strings.Contains(body, c.ID) {
+		t.Errorf("/: %d %s", code, body)
+	}
+	if code, _ := p.Get("/debug/pprof/"); code != 404 {
+		t.Errorf("/debug/pprof/ without its option: %d", code)
+	}
+	p.Stop()
+	c.Do(1, "status", at)
+
+	// Live and not ready: no broker.
+	q := c.Run("--kafka-brokers=" + harness.ClosedAddr(t))
+	at = "--http-addr=" + q.Addr()
+	c.Wait("it retries", 20*time.Second, func() (bool, string) { s := q.State(); return s == "retrying", s })
+	c.Do(0, "status", at)
+	holds(t, "status --ready", c.Do(1, "status --ready", at).Stderr(), "ready")
+}
+
+func TestEveryMetricOfTheContractIsThere(t *testing.T) {
+	t.Parallel()
+	c := world(t, source(t))
+	book := c.Ledger()
+	r := c.Follow(harness.Topic(c.Type))
+	p := c.Start()
+	book.Insert("a", "x")
+	c.Arrived(r, 1, 20*time.Second)
+	c.Wait("the source was polled", 15*time.Second, func() (bool, string) {
+		n := p.Metric("source_lag_bytes")
+		return n == n, fmt.Sprint(n)
+	})
+	_, body := p.Get("/metrics")
+	for _, name := range []string{"events_read_total", "events_published_total", "publish_latency_seconds_bucket",
+		"source_lag_seconds", "source_lag_bytes", "slot_confirmed_lag_bytes", "slot_retained_bytes", "slot_safe_wal_bytes",
+		"checkpoint_timestamp_seconds", "last_error_timestamp_seconds", "kafka_commit_duration_seconds_bucket",
+		"kafka_transactions_total", "batch_events", "in_flight_bytes", "source_connected", "sink_connected", "active", "info",
+		"build_info"} {
+		if !strings.Contains(body, "\ntailer_"+name) {
+			t.Errorf("no metric tailer_%s", name)
+		}
+	}
+	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes"} {
+		if !strings.Contains(body, "\n"+name) {
+			t.Errorf("no metric %s", name)
+		}
+	}
+	for metric, want := range map[string]float64{"active": 1, "source_connected": 1, "sink_connected": 1,
+		"events_read_total": 1, "events_published_total": 1} {
+		if got := p.Metric(metric); got != want {
+			t.Errorf("tailer_%s is %v, wanted %v", metric, got, want)
+		}
+	}
+	if n := p.Metric("events_published_total", "table="+c.DB.Outbox()); n != 1 {
+		t.Errorf("events_published_total of %s is %v", c.DB.Outbox(), n)
+	}
+}
