@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tailer-io/tailer/internal/outbox"
@@ -148,6 +149,17 @@ type Client struct {
 	epoch  int
 	joined bool
 	wrote  bool
+	stall  atomic.Pointer[chan struct{}]
+}
+
+// Stall keeps commits from returning until release is called.
+func (c *Client) Stall() (release func()) {
+	ch := make(chan struct{})
+	c.stall.Store(&ch)
+	return func() {
+		c.stall.Store(nil)
+		close(ch)
+	}
 }
 
 // NewClient connects to b; topic is the checkpoint topic.
@@ -258,6 +270,9 @@ func (c *Client) Commit(ctx context.Context) error {
 	}
 	if c.AtLeastOnce || !c.joined {
 		return nil
+	}
+	if ch := c.stall.Load(); ch != nil {
+		<-*ch
 	}
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()

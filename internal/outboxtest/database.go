@@ -268,6 +268,8 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 		}
 		select {
 		case <-changed:
+		case <-time.After(time.Second): // a heartbeat of the server
+			h.Heard()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
