@@ -21,6 +21,8 @@ const (
 // refreshes on its own; here a caller decides when to look again.
 type cluster struct {
 	conf       *sarama.Config
+	security   Security
+	worked     bool // a connection stood once
 	seeds      []*node
 	nodes      map[int32]*node // by broker id, as the newest metadata lists them
 	id         string          // the cluster's id
@@ -38,7 +40,7 @@ func newCluster(cfg KafkaConfig) cluster {
 	conf.Net.ReadTimeout = ioTimeout
 	conf.Net.WriteTimeout = ioTimeout
 	conf.Net.MaxOpenRequests = maxInFlight
-	c := cluster{conf: conf, nodes: make(map[int32]*node)}
+	c := cluster{conf: conf, security: cfg.Security, nodes: make(map[int32]*node)}
 	for _, addr := range cfg.Brokers {
 		c.seeds = append(c.seeds, &node{id: -1, addr: addr})
 	}
@@ -48,6 +50,15 @@ func newCluster(cfg KafkaConfig) cluster {
 		c.probe = "__transaction_state"
 	}
 	return c
+}
+
+// refused gives the error of a connection that was not made its class.
+func (c *cluster) refused(err error) error {
+	explained := c.security.explain(err)
+	if c.worked && explained != err {
+		return errors.New(explained.Error()) // it may pass: no longer Invalid
+	}
+	return explained
 }
 
 func (c *cluster) close() {

@@ -39,6 +39,8 @@ type KafkaConfig struct {
 	// as that is known: SetupLines asks for rights on no others. "" asks for
 	// rights on all topics.
 	TopicPrefix string
+	// Security protects the connections; the zero value does not.
+	Security Security
 	// MaxRequestBytes is the largest request that the brokers take
 	// (socket.request.max.bytes); 0 is their default, 100 MiB.
 	MaxRequestBytes int

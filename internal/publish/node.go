@@ -32,7 +32,7 @@ func (n *node) isOpen() bool { return n.link != nil }
 
 // open gives the node's connection, which it makes first when there is none
 // or it has been idle for long. It waits until it stands, authenticated.
-func (n *node) open(ctx context.Context, conf *sarama.Config) (*link, error) {
+func (n *node) open(ctx context.Context, c *cluster) (*link, error) {
 	if n.link != nil && time.Since(n.link.used) > maxIdle {
 		n.close()
 	}
@@ -41,9 +41,12 @@ func (n *node) open(ctx context.Context, conf *sarama.Config) (*link, error) {
 		return n.link, nil
 	}
 	l := &link{broker: sarama.NewBroker(n.addr), wire: newWire(), used: time.Now()}
-	own := *conf // so that each connection has a dialer of its own
+	own := *c.conf // so that each connection has a dialer of its own
 	own.Net.Proxy.Enable = true
 	own.Net.Proxy.Dialer = l.wire
+	if err := c.security.apply(&own); err != nil {
+		return nil, c.refused(err)
+	}
 	stop := context.AfterFunc(ctx, l.wire.cut)
 	defer stop()
 	err := l.broker.Open(&own)
@@ -59,8 +62,9 @@ func (n *node) open(ctx context.Context, conf *sarama.Config) (*link, error) {
 	}
 	if err != nil {
 		l.close()
-		return nil, err
+		return nil, c.refused(err)
 	}
+	c.worked = true
 	n.link = l
 	return l, nil
 }
@@ -81,7 +85,7 @@ func (l *link) close() {
 // which is closed: nobody knows what the broker has done.
 func call[T any](ctx context.Context, c *cluster, n *node, f func(*sarama.Broker) (T, error)) (T, error) {
 	var zero T
-	l, err := n.open(ctx, c.conf)
+	l, err := n.open(ctx, c)
 	if err != nil {
 		return zero, err
 	}

@@ -117,7 +117,7 @@ func (k *Kafka) post(ctx context.Context, leader int32, batches []*batch) error 
 	if n == nil {
 		return &brokerError{step: "produce", topic: first.topic.name, partition: first.index, code: sarama.ErrLeaderNotAvailable}
 	}
-	l, err := n.open(ctx, k.cluster.conf)
+	l, err := n.open(ctx, &k.cluster)
 	if err != nil {
 		return fmt.Errorf("produce, connect to broker %d at %s: %w", n.id, n.addr, err)
 	}

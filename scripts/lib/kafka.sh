@@ -8,7 +8,7 @@ kafka_version=4.3.1
 # The distribution brings this binding of slf4j to log4j; Kafka's poms on Maven do not name it.
 kafka_log4j_version=2.25.4
 
-kafka_needs() { echo java mvn; }
+kafka_needs() { echo java mvn openssl; }
 
 kafka_nodes() {
   case $1 in
@@ -48,6 +48,27 @@ kafka_running() {
   done
 }
 
+# kafka_certificates DIR makes an authority, a certificate for 127.0.0.1, one for a client, one that has expired,
+# and an authority that signed none of them.
+kafka_certificates() {
+  local dir=$1 name days
+  [[ -e $dir/done ]] && return 0
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  for name in ca other-ca; do
+    openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=$name" -keyout "$dir/$name.key" -out "$dir/$name.pem"
+  done
+  for name in server client expired; do
+    days=3650
+    [[ $name == expired ]] && days=-1
+    openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout "$dir/$name.key" -out "$dir/$name.csr"
+    openssl x509 -req -in "$dir/$name.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days "$days" \
+      -extfile <(echo subjectAltName=IP:127.0.0.1,DNS:localhost) -out "$dir/$name.pem"
+    cat "$dir/$name.key" "$dir/$name.pem" "$dir/ca.pem" >"$dir/$name.chain.pem"
+  done
+  touch "$dir/done"
+}
+
 # kafka_configure NAME writes the configuration of the nodes that do not run, and formats their storage.
 kafka_configure() {
   local name=$1 node home voters='' replicas=1 in_sync=1
@@ -57,6 +78,8 @@ kafka_configure() {
     replicas=3 in_sync=2
   fi
   mkdir -p "$STACK_DIR/$name"
+  kafka_certificates "$STACK_DIR/$name/tls" >"$STACK_DIR/$name/tls.log" 2>&1 ||
+    die_with_log "making certificates failed" "$STACK_DIR/$name/tls.log"
   if [[ ! -e $STACK_DIR/$name/cluster.id ]]; then
     # 16 random bytes in URL-safe base64. A leading dash would look like an option to the tool below.
     head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=' | sed 's/^-/T/' >"$STACK_DIR/$name/cluster.id"
@@ -64,7 +87,7 @@ kafka_configure() {
   for node in "${nodes[@]}"; do
     # Not the advertised port of FAULT: a proxy that listens there meanwhile is meant to.
     kafka_node_pid "$name" "$node" >/dev/null ||
-      free_port "$name-$node" "$name-$node-controller" "$name-$node-fault" >/dev/null
+      free_port "$name-$node" "$name-$node-controller" "$name-$node-fault" "$name-$node-secure" "$name-$node-mtls" >/dev/null
     voters+=${voters:+,}$node@127.0.0.1:$(port "$name-$node-controller")
   done
 
@@ -73,6 +96,8 @@ kafka_configure() {
     home=$STACK_DIR/$name/$node
     mkdir -p "$home"
     # The voters are static: that works alike for one node and three and lets ports change.
+    # SECURE (SASL over TLS) and MTLS are for people with names, whose rights the authorizer checks; plain text is
+    # for everybody and may do everything.
     # FAULT: whoever connects to it is told to go on to a port where no broker listens; a test puts its own
     # proxy there and can then cut, delay or rewrite what passes.
     cat >"$home/server.properties" <<CONF
@@ -81,9 +106,22 @@ node.id=$node
 controller.quorum.voters=$voters
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),CONTROLLER://127.0.0.1:$(port "$name-$node-controller"),FAULT://127.0.0.1:$(port "$name-$node-fault")
-advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),FAULT://127.0.0.1:$(port "$name-$node-fault-advertised")
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAULT:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),CONTROLLER://127.0.0.1:$(port "$name-$node-controller"),FAULT://127.0.0.1:$(port "$name-$node-fault"),SECURE://127.0.0.1:$(port "$name-$node-secure"),MTLS://127.0.0.1:$(port "$name-$node-mtls")
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),FAULT://127.0.0.1:$(port "$name-$node-fault-advertised"),SECURE://127.0.0.1:$(port "$name-$node-secure"),MTLS://127.0.0.1:$(port "$name-$node-mtls")
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAULT:PLAINTEXT,SECURE:SASL_SSL,MTLS:SSL
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location=$STACK_DIR/$name/tls/server.chain.pem
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_plain="plain-secret";
+listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.mtls.ssl.keystore.type=PEM
+listener.name.mtls.ssl.keystore.location=$STACK_DIR/$name/tls/server.chain.pem
+listener.name.mtls.ssl.truststore.type=PEM
+listener.name.mtls.ssl.truststore.location=$STACK_DIR/$name/tls/ca.pem
+listener.name.mtls.ssl.client.auth=required
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 log.dirs=$home/data
 auto.create.topics.enable=false
 default.replication.factor=$replicas
@@ -219,6 +257,9 @@ kafka_env() {
   else
     export_line STACK_KAFKA_PID "$pids"
     export_line STACK_KAFKA_LOG "$STACK_DIR/$name/1/server.log"
+    export_line STACK_KAFKA_SECURE "127.0.0.1:$(port "$name-1-secure")"
+    export_line STACK_KAFKA_MTLS "127.0.0.1:$(port "$name-1-mtls")"
+    export_line STACK_KAFKA_TLS_DIR "$STACK_DIR/$name/tls"
     export_line STACK_KAFKA_FAULT_LISTEN "127.0.0.1:$(port "$name-1-fault-advertised")"
     export_line STACK_KAFKA_FAULT_TARGET "127.0.0.1:$(port "$name-1-fault")"
   fi

@@ -1,0 +1,229 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// stackEnv gives a variable of the real broker's protected listeners, or skips.
+func stackEnv(t *testing.T, name string) string {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		t.Skip(name + " is not set; scripts/stack up kafka brings a broker with protected listeners")
+	}
+	return v
+}
+
+// tool runs one of Kafka's own programs with the administrator's rights.
+func tool(t *testing.T, class string, args ...string) {
+	t.Helper()
+	java := stackEnv(t, "STACK_JAVA")
+	full := append([]string{"-XX:TieredStopAtLevel=1", "-cp", stackEnv(t, "STACK_KAFKA_CLASSPATH"), class,
+		"--bootstrap-server", brokers(t)[0]}, args...)
+	if out, err := exec.Command(java, full...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", class, args, err, out)
+	}
+}
+
+func secret(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// secured is a rig that talks to a protected listener.
+func secured(t *testing.T, listener string, s Security) *rig {
+	t.Helper()
+	addr := stackEnv(t, listener)
+	if s.CAFile == "" {
+		s.CAFile = filepath.Join(stackEnv(t, "STACK_KAFKA_TLS_DIR"), "ca.pem")
+	}
+	return newRig(t, func(c *KafkaConfig) { c.Brokers, c.Security = []string{addr}, s })
+}
+
+// grant gives a principal the rights that SetupLines prints, and creates what
+// it prints, by running those very lines.
+func (r *rig) grant(t *testing.T, principal string) {
+	t.Helper()
+	for _, line := range r.SetupLines(r.topic) {
+		words := strings.Fields(strings.ReplaceAll(line, "'", ""))
+		class := map[string]string{"kafka-topics.sh": "org.apache.kafka.tools.TopicCommand", "kafka-acls.sh": "org.apache.kafka.tools.AclCommand"}[words[0]]
+		if class == "" {
+			t.Fatalf("setup prints %q", line)
+		}
+		var args []string
+		for i := 1; i < len(words); i++ {
+			switch words[i] {
+			case "--bootstrap-server":
+				i++
+			case "--replication-factor": // one broker here
+				args = append(args, words[i], "1")
+				i++
+			case "--allow-principal":
+				args = append(args, words[i], principal)
+				i++
+			default:
+				if strings.HasPrefix(words[i], "min.insync.replicas=") {
+					words[i] = "min.insync.replicas=1"
+				}
+				args = append(args, words[i])
+			}
+		}
+		tool(t, class, args...)
+	}
+}
+
+// publishes proves that everything tailer asks of Kafka is allowed.
+func (r *rig) publishes(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if there, err := r.Exists(ctx); err != nil || !there {
+		t.Fatalf("checkpoint topic: %t, %v", there, err)
+	}
+	if err := r.Fence(ctx, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	m := &outbox.Messages{List: []outbox.Message{
+		{Topic: r.topic, Partition: outbox.ByKey, Key: []byte("k"), Value: []byte("v")},
+		{Topic: r.cfg.CheckpointTopic, Key: []byte("name"), Value: []byte("record"), Row: -1},
+	}}
+	for _, step := range []func() error{
+		func() error { return r.Admit(ctx, m, nil) },
+		func() error { return r.Join(ctx, m) },
+		func() error { return r.Produce(ctx, m) },
+		func() error { return r.Commit(ctx) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := r.Newest(ctx, []string{"name"}, nil)
+	for ; err == nil && got["name"] == nil && ctx.Err() == nil; got, err = r.Newest(ctx, []string{"name"}, nil) {
+	}
+	if err != nil || string(got["name"]) != "record" {
+		t.Fatalf("newest: %q, %v", got["name"], err)
+	}
+}
+
+func TestSASL(t *testing.T) {
+	stackEnv(t, "STACK_KAFKA_SECURE")
+	for _, mechanism := range Mechanisms()[1:] {
+		tool(t, "kafka.admin.ConfigCommand", "--alter", "--entity-type", "users", "--entity-name", "scram",
+			"--add-config", mechanism+"=[password=scram-secret]")
+	}
+	for mechanism, user := range map[string]string{"PLAIN": "plain", "SCRAM-SHA-256": "scram", "SCRAM-SHA-512": "scram"} {
+		t.Run(mechanism, func(t *testing.T) {
+			s := Security{Mechanism: mechanism, Username: user, PasswordFile: secret(t, user+"-secret")}
+			r := secured(t, "STACK_KAFKA_SECURE", s)
+			if err := s.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			r.grant(t, "User:"+user)
+			r.publishes(t)
+		})
+	}
+}
+
+func TestMutualTLS(t *testing.T) {
+	dir := stackEnv(t, "STACK_KAFKA_TLS_DIR")
+	r := secured(t, "STACK_KAFKA_MTLS", Security{CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key")})
+	r.grant(t, "User:CN=client")
+	r.publishes(t)
+}
+
+// What can only be a wrong configuration is said once, names the option, and
+// is not tried again and again; no secret is in it.
+func TestWrongCredentials(t *testing.T) {
+	dir := stackEnv(t, "STACK_KAFKA_TLS_DIR")
+	pem := func(name string) string { return filepath.Join(dir, name) }
+	plain := Security{Mechanism: "PLAIN", Username: "plain", PasswordFile: secret(t, "not-the-secret")}
+	for name, c := range map[string]struct {
+		listener string
+		s        Security
+		option   string
+	}{
+		"password":            {"STACK_KAFKA_SECURE", plain, "kafka-sasl-password-file"},
+		"scram user":          {"STACK_KAFKA_SECURE", Security{Mechanism: "SCRAM-SHA-512", Username: "nobody", PasswordFile: plain.PasswordFile}, "kafka-sasl-password-file"},
+		"authority":           {"STACK_KAFKA_SECURE", Security{CAFile: pem("other-ca.pem"), Mechanism: "PLAIN", Username: "plain", PasswordFile: plain.PasswordFile}, "kafka-tls-ca-file"},
+		"expired certificate": {"STACK_KAFKA_MTLS", Security{CertFile: pem("expired.pem"), KeyFile: pem("expired.key")}, "kafka-tls-cert-file"},
+		"no certificate":      {"STACK_KAFKA_MTLS", Security{}, "kafka-tls-cert-file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := secured(t, c.listener, c.s)
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			start := time.Now()
+			_, err := r.Identity(ctx)
+			var invalid *outbox.Invalid
+			if !errors.As(err, &invalid) || invalid.Option != c.option {
+				t.Fatalf("got %v, want --%s", err, c.option)
+			}
+			if strings.Contains(err.Error(), "not-the-secret") {
+				t.Errorf("the secret is in %q", err)
+			}
+			if d := time.Since(start); d > 5*time.Second {
+				t.Errorf("it took %s", d)
+			}
+		})
+	}
+}
+
+// A password that changes is picked up by the next connection; one that is
+// refused after it worked is an error like any other, which passes.
+func TestRotatedPassword(t *testing.T) {
+	stackEnv(t, "STACK_KAFKA_SECURE")
+	file := secret(t, "plain-secret")
+	r := secured(t, "STACK_KAFKA_SECURE", Security{Mechanism: "PLAIN", Username: "plain", PasswordFile: file})
+	ctx := context.Background()
+	if _, err := r.Identity(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if err := os.WriteFile(file, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var invalid *outbox.Invalid
+	if _, err := r.Identity(ctx); err == nil || errors.As(err, &invalid) {
+		t.Fatalf("got %v, want a transient error", err)
+	}
+	if err := os.WriteFile(file, []byte("plain-secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Identity(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSecurityValidate(t *testing.T) {
+	for want, s := range map[string]Security{
+		"--kafka-tls-cert-file: goes together with --kafka-tls-key-file":                      {CertFile: "c.pem"},
+		"--kafka-sasl-mechanism: is missing: allowed are PLAIN, SCRAM-SHA-256, SCRAM-SHA-512": {Username: "u"},
+		`--kafka-sasl-mechanism: "scram" is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512`:   {Mechanism: "scram"},
+		"--kafka-sasl-username: is required with --kafka-sasl-mechanism":                      {Mechanism: "PLAIN"},
+		"--kafka-sasl-password-file: is required with --kafka-sasl-mechanism":                 {Mechanism: "PLAIN", Username: "u"},
+		"--kafka-tls-ca-file: open /nowhere/ca.pem: no such file or directory":                {CAFile: "/nowhere/ca.pem"},
+		"--kafka-sasl-password-file: open /nowhere/password: no such file or directory":       {Mechanism: "PLAIN", Username: "u", PasswordFile: "/nowhere/password"},
+		"--kafka-tls-cert-file: open /nowhere/c.pem: no such file or directory":               {CertFile: "/nowhere/c.pem", KeyFile: "/nowhere/c.key"},
+		"--kafka-tls-ca-file: " + os.DevNull + " holds no certificate in PEM":                 {CAFile: os.DevNull},
+	} {
+		if err := s.Validate(); err == nil || err.Error() != want {
+			t.Errorf("%+v:\n got %v\nwant %s", s, err, want)
+		}
+	}
+	if err := (Security{}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
