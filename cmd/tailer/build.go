@@ -2,11 +2,13 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,6 +16,7 @@ import (
 	"github.com/tailer-io/tailer/internal/checkpoint"
 	"github.com/tailer-io/tailer/internal/config"
 	"github.com/tailer-io/tailer/internal/mapping"
+	"github.com/tailer-io/tailer/internal/mapping/connect"
 	"github.com/tailer-io/tailer/internal/outbox"
 	"github.com/tailer-io/tailer/internal/pg"
 	"github.com/tailer-io/tailer/internal/pipeline"
@@ -46,7 +49,9 @@ func build(cfg *config.Config, log *slog.Logger, stdout io.Writer) (*parts, erro
 	joined := settings(cfg)
 	joined.Source, joined.Mapper = p.source, mapper
 	if cfg.Sink == config.SinkKafka {
-		p.kafka = newKafka(cfg, log, p.registry)
+		if p.kafka, err = newKafka(cfg, log, p.registry); err != nil {
+			return nil, err
+		}
 		joined.Sink = p.kafka
 	} else {
 		joined.Sink = publish.NewStdout(stdout)
@@ -85,11 +90,12 @@ func settings(cfg *config.Config) pipeline.Config {
 }
 
 func newMapper(cfg *config.Config) (*mapping.Mapper, error) {
-	m := mapping.Config{TopicPrefix: cfg.TopicPrefix, MaxRowBytes: int(cfg.MaxRowBytes)}
+	m := mapping.Config{TopicPrefix: cfg.TopicPrefix, MaxRowBytes: int(cfg.MaxRowBytes),
+		Types: connect.Postgres, Default: connect.PostgresDefault, Connector: "postgresql", Run: runID()}
 	for _, t := range cfg.Tables {
-		m.Tables = append(m.Tables, mapping.Table{
-			Name: t.String(), ID: t.ID, AggregateType: t.AggregateType, AggregateID: t.AggregateID, Payload: t.Payload,
-		})
+		table := t.Mapping
+		table.Name = t.String()
+		m.Tables = append(m.Tables, table)
 	}
 	return mapping.New(m)
 }
@@ -102,9 +108,10 @@ func newSource(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (*p
 		Slot:        cfg.PgSlot,
 		Publication: cfg.PgPublication,
 		Temporary:   cfg.Sink == config.SinkStdout && cfg.CheckpointFile == "",
+		Check:       mapper.Check,
 	}
 	for i, t := range cfg.Tables {
-		c.Tables = append(c.Tables, pg.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i)})
+		c.Tables = append(c.Tables, pg.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i), Optional: mapper.Optional(i)})
 	}
 	if err := pg.Validate(c); err != nil {
 		return nil, err
@@ -112,8 +119,21 @@ func newSource(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (*p
 	return pg.New(c, log), nil
 }
 
-func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) *publish.Kafka {
+func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) (*publish.Kafka, error) {
+	security := publish.Security{
+		TLS:          cfg.KafkaTLS,
+		CAFile:       cfg.KafkaTLSCAFile,
+		CertFile:     cfg.KafkaTLSCertFile,
+		KeyFile:      cfg.KafkaTLSKeyFile,
+		Mechanism:    cfg.KafkaSASLMechanism,
+		Username:     cfg.KafkaSASLUsername,
+		PasswordFile: cfg.KafkaSASLPasswordFile,
+	}
+	if err := security.Validate(); err != nil {
+		return nil, err
+	}
 	return publish.NewKafka(publish.KafkaConfig{
+		Security:         security,
 		Brokers:          cfg.KafkaBrokers,
 		ClientID:         "tailer." + cfg.Name,
 		Transactional:    cfg.Transactional(),
@@ -124,7 +144,16 @@ func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) *
 		TopicReplication: cfg.TopicReplication,
 		CheckpointTopic:  cfg.CheckpointTopic,
 		TopicPrefix:      cfg.TopicPrefix,
-	}, log, reg)
+	}, log, reg), nil
+}
+
+// runID is a UUID of version 7, as Debezium has it for a run.
+func runID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	binary.BigEndian.PutUint64(b[:], uint64(time.Now().UnixMilli())<<16|uint64(b[6])<<8|uint64(b[7]))
+	b[6], b[8] = 0x70|b[6]&0x0f, 0x80|b[8]&0x3f
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // instance names this process, for people and to tell two starts apart.

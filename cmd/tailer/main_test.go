@@ -70,7 +70,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"rnu"}, "tailer: unknown command \"rnu\"\nhint: did you mean run?\n"},
-		{[]string{"frobnicate"}, "tailer: unknown command \"frobnicate\"\nhint: tailer knows check, checkpoint, completion, run, setup, status, teardown, version\n"},
+		{[]string{"frobnicate"}, "tailer: unknown command \"frobnicate\"\nhint: tailer knows check, checkpoint, completion, convert, run, setup, status, teardown, version\n"},
 		{[]string{"checkpoint", "rest"}, "tailer: unknown command \"rest\"\nhint: did you mean reset?\n"},
 		{[]string{"completion", "bsh"}, "tailer: unknown command \"bsh\"\nhint: did you mean bash?\n"},
 		{[]string{"run", "--kafka-broker=x"}, "tailer: unknown flag: --kafka-broker\nhint: did you mean --kafka-brokers?\n"},

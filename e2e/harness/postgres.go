@@ -21,6 +21,9 @@ func NewPostgres(t testing.TB, variable string) *Postgres {
 	return &Postgres{url: Env(t, variable)}
 }
 
+// PostgresAt is a server that a test started itself.
+func PostgresAt(url string) *Postgres { return &Postgres{url: url} }
+
 // Kind implements Server.
 func (*Postgres) Kind() string { return "postgres" }
 

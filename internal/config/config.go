@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/tailer-io/tailer/internal/mapping"
 )
 
 // Values of the options that are a choice.
@@ -55,6 +57,17 @@ type Config struct {
 	Sink string
 	// KafkaBrokers are host:port.
 	KafkaBrokers []string
+	// KafkaTLS, KafkaTLSCAFile, KafkaTLSCertFile and KafkaTLSKeyFile say how
+	// connections to the brokers are protected.
+	KafkaTLS         bool
+	KafkaTLSCAFile   string
+	KafkaTLSCertFile string
+	KafkaTLSKeyFile  string
+	// KafkaSASLMechanism is "", PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512;
+	// KafkaSASLUsername and KafkaSASLPasswordFile are the credentials.
+	KafkaSASLMechanism    string
+	KafkaSASLUsername     string
+	KafkaSASLPasswordFile string
 	// KafkaCompression is none, gzip, snappy, lz4 or zstd.
 	KafkaCompression string
 	// KafkaTransactionTimeout is what the broker is told.
@@ -105,15 +118,12 @@ type Config struct {
 	tablesLine   int // where the file's tables: begins; 0 for none
 }
 
-// Table is one outbox table. A column name that is empty stands for the
-// preset's own.
+// Table is one outbox table.
 type Table struct {
-	Schema        string
-	Name          string
-	ID            string
-	AggregateType string
-	AggregateID   string
-	Payload       string
+	Schema string
+	Name   string
+	// Mapping says what becomes of its rows; its Name is not filled in.
+	Mapping mapping.Table
 }
 
 // String is "schema.name".

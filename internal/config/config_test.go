@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/tailer-io/tailer/internal/mapping"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -159,7 +160,7 @@ tables:
 `)
 	c := mustLoad(t, []string{"--config", path, "--source-url", testURL}, nil)
 	want := []Table{
-		{Schema: "app", Name: "events", ID: "event_id", AggregateType: "kind", AggregateID: "ref", Payload: "body"},
+		{Schema: "app", Name: "events", Mapping: mapping.Table{ID: "event_id", AggregateType: "kind", AggregateID: "ref", Payload: "body"}},
 		{Schema: "app", Name: "more"},
 	}
 	if !reflect.DeepEqual(c.Tables, want) {
@@ -352,8 +353,8 @@ func TestBadFile(t *testing.T) {
 		{"tables empty", "tables: []\n", "--config: t.yaml:1: tables is a list of tables, each with table and columns"},
 		{"table missing", "tables:\n- columns: {id: x}\n", "--config: t.yaml:2: an element of tables has no table"},
 		{"table form", "tables:\n- table: outbox\n", `--config: t.yaml:2: table "outbox" is not schema.name, without quotes, each at most 63 bytes`},
-		{"table key", "tables:\n- table: a.b\n  column: x\n", `--config: t.yaml:3: unknown key "column"; did you mean columns? allowed are table, columns`},
-		{"column", "tables:\n- table: a.b\n  columns:\n    aggregate-id: x\n", `--config: t.yaml:4: unknown key "aggregate-id"; did you mean aggregateid? allowed are id, aggregatetype, aggregateid, payload`},
+		{"table key", "tables:\n- table: a.b\n  column: x\n", `--config: t.yaml:3: unknown key "column"; did you mean columns? allowed are table, columns, topic, key, id-header, context-headers, headers, envelope, missing-columns, tombstone-on-empty-payload, expand-json, expand-json-nulls, schema-name, formats, types`},
+		{"column", "tables:\n- table: a.b\n  columns:\n    aggregate-id: x\n", `--config: t.yaml:4: unknown key "aggregate-id"; did you mean aggregateid? allowed are id, aggregatetype, aggregateid, payload, timestamp, partition, schema-version, traceparent`},
 		{"column value", "tables:\n- table: a.b\n  columns: {id: [x]}\n", "--config: t.yaml:3: id is a name"},
 		{"columns form", "tables:\n- table: a.b\n  columns: x\n", "--config: t.yaml:3: columns is not a mapping of keys to values"},
 	} {

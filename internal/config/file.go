@@ -14,11 +14,11 @@ import (
 )
 
 // tablesKey is the one key that only the file has: a list of outbox tables,
-// each with the names of its columns.
+// each with its mapping; see tables.go.
 const tablesKey = "tables"
 
 // fewKeys is how many keys an error lists at most.
-const fewKeys = 6
+const fewKeys = 16
 
 // file is a YAML file taken apart: one flat mapping of options, and tables.
 type file struct {
@@ -26,13 +26,6 @@ type file struct {
 	settings   settings
 	tables     []tableEntry
 	tablesLine int
-}
-
-// tableEntry is one element of tables.
-type tableEntry struct {
-	line    int
-	table   string
-	columns map[string]string
 }
 
 // readFile reads a YAML file strictly: every key is known and there once.
@@ -140,42 +133,6 @@ func (f *file) readOption(o *option, n *yaml.Node) error {
 		return f.bad(n.Line, "%s is one plain value", o.name)
 	}
 	f.settings[o.name] = s
-	return nil
-}
-
-func (f *file) readTables(n *yaml.Node) error {
-	f.tablesLine = n.Line
-	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		return f.bad(n.Line, "%s is a list of tables, each with table and columns", tablesKey)
-	}
-	for _, item := range n.Content {
-		t := tableEntry{line: item.Line, columns: map[string]string{}}
-		err := f.eachKey(item, "an element of "+tablesKey, []string{"table", "columns"}, func(key string, value *yaml.Node) error {
-			if key == "columns" {
-				return f.eachKey(value, "columns", columnNames, func(column string, name *yaml.Node) error {
-					t.columns[column] = name.Value
-					return f.plain(name, column)
-				})
-			}
-			t.table = value.Value
-			return f.plain(value, key)
-		})
-		if err != nil {
-			return err
-		}
-		if t.table == "" {
-			return f.bad(item.Line, "an element of %s has no table", tablesKey)
-		}
-		f.tables = append(f.tables, t)
-	}
-	return nil
-}
-
-// plain checks that a node is a scalar that is not empty.
-func (f *file) plain(n *yaml.Node, key string) error {
-	if n.Kind != yaml.ScalarNode || n.Value == "" {
-		return f.bad(n.Line, "%s is a name", key)
-	}
 	return nil
 }
 

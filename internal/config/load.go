@@ -107,9 +107,6 @@ func (c *Config) readPassword() error {
 	return nil
 }
 
-// columnNames are the keys of a table's columns.
-var columnNames = []string{"id", "aggregatetype", "aggregateid", "payload"}
-
 // readTables makes Tables of the one list that was given.
 func (c *Config) readTables(f *file, set settings) error {
 	if len(f.tables) > 0 && len(c.outboxTables) > 0 {
@@ -121,8 +118,7 @@ func (c *Config) readTables(f *file, set settings) error {
 		if err != nil {
 			return f.bad(e.line, "table %s", err)
 		}
-		t.ID, t.AggregateType = e.columns["id"], e.columns["aggregatetype"]
-		t.AggregateID, t.Payload = e.columns["aggregateid"], e.columns["payload"]
+		t.Mapping = e.mapping
 		c.Tables = append(c.Tables, t)
 	}
 	if len(f.tables) > 0 {

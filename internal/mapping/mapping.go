@@ -3,84 +3,64 @@ package mapping
 import (
 	"encoding/hex"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
-// Config says how rows become messages.
-type Config struct {
-	// TopicPrefix is put before every topic; "" for none.
-	TopicPrefix string
-	// MaxRowBytes is the greatest size of a row's mapped columns together, in
-	// bytes; a larger row is poison. 0 means no limit.
-	MaxRowBytes int
-	// Tables are the outbox tables, in the order of the source's list.
-	Tables []Table
-}
-
-// Table names the columns of one outbox table. An empty name stands for the
-// default, which is the field's name in lower case.
-type Table struct {
-	// Name is the configured name, for people: "public.outbox".
-	Name          string
-	ID            string
-	AggregateType string
-	AggregateID   string
-	Payload       string
-}
-
-// The wanted columns of every table, in the order of Columns.
+// shortColumns are the wanted columns of a table that is mapped the short way,
+// in this order, as long as no two of them are one.
 const (
-	colID = iota
-	colRoute
-	colKey
-	colPayload
-	columns
+	shortRoute = iota + 1
+	shortKey
+	shortPayload
+	shortColumns
 )
-
-// topicsKept bounds the cache of topic names: aggregate types are few, and a
-// table that routes by something else must not make us grow.
-const topicsKept = 4096
 
 var headerID = []byte("id")
 
-// Mapper maps batches. It is used by one goroutine at a time.
+// Mapper maps batches. It is used by one goroutine at a time, except Check.
 type Mapper struct {
 	cfg    Config
-	plans  []plan            // by table
-	topics map[string]string // route value -> topic
+	tables []*table
+	plans  []*plan // by table; nil until a row came
+	buf    []byte  // scratch
 }
 
-// plan is what a shape means for the mapping.
-type plan struct {
-	shape *outbox.Shape
-	bytea [columns]bool // the cell is the hex text of bytes
-}
-
-// New checks the configuration and returns a Mapper.
+// New checks the configuration and returns a Mapper. The error is an
+// *outbox.Invalid.
 func New(cfg Config) (*Mapper, error) {
 	if len(cfg.Tables) == 0 {
 		return nil, &outbox.Invalid{Option: "outbox-table", Text: "no outbox table is configured"}
 	}
-	m := &Mapper{cfg: cfg, plans: make([]plan, len(cfg.Tables)), topics: make(map[string]string)}
-	for i := range m.cfg.Tables {
-		t := &m.cfg.Tables[i]
-		for _, c := range []struct {
-			name *string
-			def  string
-		}{{&t.ID, "id"}, {&t.AggregateType, "aggregatetype"}, {&t.AggregateID, "aggregateid"}, {&t.Payload, "payload"}} {
-			if *c.name == "" {
-				*c.name = c.def
-			}
+	m := &Mapper{cfg: cfg, plans: make([]*plan, len(cfg.Tables))}
+	for _, c := range cfg.Tables {
+		t, err := newTable(c)
+		if err != nil {
+			return nil, err
 		}
+		if t.ContextHeaders != "" {
+			t.fixed = contextHeaders(t.ContextHeaders, cfg)
+		}
+		m.tables = append(m.tables, t)
 	}
 	return m, nil
 }
 
 // Columns are the columns of a table that the source must deliver, in order.
-func (m *Mapper) Columns(table int) []string {
-	t := &m.cfg.Tables[table]
-	return []string{colID: t.ID, colRoute: t.AggregateType, colKey: t.AggregateID, colPayload: t.Payload}
+func (m *Mapper) Columns(table int) []string { return m.tables[table].wanted }
+
+// Optional tells, by column, whether the table may do without it: then the
+// shape says Missing.
+func (m *Mapper) Optional(table int) []bool { return m.tables[table].optional }
+
+// Check reports whether the mapping of its table fits a shape; the error is an
+// *outbox.Invalid that names table, option and column. It may be called beside
+// Map.
+func (m *Mapper) Check(s *outbox.Shape) error {
+	_, err := m.makePlan(s)
+	return err
 }
 
 // Map appends a message to out for every row of b, in order. Rows that cannot
@@ -90,58 +70,67 @@ func (m *Mapper) Map(b *outbox.Batch, out *outbox.Messages) {
 	for i := range b.Rows {
 		r := &b.Rows[i]
 		p := m.plan(r.Shape)
+		t := m.tables[r.Shape.Table]
 		if m.cfg.MaxRowBytes > 0 && r.Size > m.cfg.MaxRowBytes {
 			m.poison(b, i, out, fmt.Sprintf("its %d bytes exceed --max-row-bytes %d", r.Size, m.cfg.MaxRowBytes))
 			continue
 		}
-		route, ok := b.Value(r, colRoute)
-		if !ok {
-			m.poison(b, i, out, fmt.Sprintf("column %s is NULL, so there is no topic to send it to",
-				m.cfg.Tables[r.Shape.Table].AggregateType))
-			continue
+		var reason string
+		if p.short {
+			reason = m.short(t, p, b, i, out)
+		} else {
+			reason = m.long(t, p, b, i, out)
 		}
-		id, ok1 := p.value(b, r, colID, out)
-		key, ok2 := p.value(b, r, colKey, out)
-		val, ok3 := p.value(b, r, colPayload, out)
-		if !ok1 || !ok2 || !ok3 {
-			m.poison(b, i, out, "a bytea column is not in the hex form that the server was asked for")
-			continue
+		if reason != "" {
+			m.poison(b, i, out, reason)
 		}
-		h := out.Headers(1)
-		h[0] = outbox.Header{Key: headerID, Value: id}
-		out.List = append(out.List, outbox.Message{
-			Topic:     m.topic(route),
-			Partition: outbox.ByKey,
-			Key:       key,
-			Value:     val,
-			Headers:   h,
-			Row:       i,
-		})
 	}
 }
 
-// plan returns what the shape means; it changes with the relation only.
-func (m *Mapper) plan(s *outbox.Shape) *plan {
-	p := &m.plans[s.Table]
-	if p.shape != s {
-		p.shape = s
-		for i := range p.bytea {
-			p.bytea[i] = s.Columns[i].Type == "bytea"
-		}
+// short maps a row of the default preset; reason says why it is poison.
+func (m *Mapper) short(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Messages) (reason string) {
+	r := &b.Rows[i]
+	route, ok := b.Value(r, t.route)
+	if !ok {
+		return nullRoute(t.AggregateType)
 	}
-	return p
+	id, ok1 := p.shortValue(b, r, colID, out)
+	key, ok2 := p.shortValue(b, r, t.key, out)
+	val, ok3 := p.shortValue(b, r, t.payload, out)
+	if !ok1 || !ok2 || !ok3 {
+		return "a bytea column is not in the hex form that the server was asked for"
+	}
+	h := out.Headers(1)
+	h[0] = outbox.Header{Key: headerID, Value: id}
+	out.List = append(out.List, outbox.Message{
+		Topic:     t.routed(m.cfg.TopicPrefix, route),
+		Partition: outbox.ByKey,
+		Key:       key,
+		Value:     val,
+		Headers:   h,
+		Row:       i,
+	})
+	return ""
 }
 
-// value is a cell as it goes out: nil for NULL, the bytes themselves for
+func nullRoute(column string) string {
+	return fmt.Sprintf("column %s is NULL, so there is no topic to send it to", column)
+}
+
+// shortValue is a cell as it goes out: nil for NULL, the bytes themselves for
 // bytea, the database's text for all else. ok is false for malformed hex.
-func (p *plan) value(b *outbox.Batch, r *outbox.Row, col int, out *outbox.Messages) (v []byte, ok bool) {
+func (p *plan) shortValue(b *outbox.Batch, r *outbox.Row, col int, out *outbox.Messages) (v []byte, ok bool) {
 	v, ok = b.Value(r, col)
 	if !ok {
 		return nil, true
 	}
-	if !p.bytea[col] {
+	if !p.hex[col] {
 		return v, true
 	}
+	return unhex(v, out)
+}
+
+func unhex(v []byte, out *outbox.Messages) ([]byte, bool) {
 	if len(v) < 2 || v[0] != '\\' || v[1] != 'x' || len(v)%2 != 0 {
 		return nil, false
 	}
@@ -153,16 +142,146 @@ func (p *plan) value(b *outbox.Batch, r *outbox.Row, col int, out *outbox.Messag
 	return raw, err == nil
 }
 
-func (m *Mapper) topic(route []byte) string {
-	if t, ok := m.topics[string(route)]; ok {
-		return t
+// long maps a row every other way.
+func (m *Mapper) long(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Messages) (reason string) {
+	if p.err != nil {
+		return p.err.Error()
 	}
-	if len(m.topics) >= topicsKept {
-		clear(m.topics)
+	r := &b.Rows[i]
+	msg := outbox.Message{Partition: outbox.ByKey, Row: i}
+	var err error
+	if reason = m.route(t, b, r, &msg); reason != "" {
+		return reason
 	}
-	t := m.cfg.TopicPrefix + "outbox.event." + string(route)
-	m.topics[string(route)] = t
-	return t
+	if t.keyText == nil {
+		if msg.Key, err = p.key.bytes(m, b, r, out); err != nil {
+			return err.Error()
+		}
+	} else {
+		key, null := t.keyText.append(m.buf[:0], b, r)
+		if m.buf = key; null != "" {
+			return fmt.Sprintf("column %s of the key is NULL", null)
+		}
+		msg.Key = kept(key, out)
+	}
+	if msg.Value, err = m.value(t, p, b, r, out); err != nil {
+		return err.Error()
+	}
+	if t.timestamp != none {
+		if text, ok := b.Value(r, t.timestamp); ok {
+			ms, err := p.time(text)
+			if err != nil {
+				return fmt.Sprintf("column %s: %s", t.Timestamp, err)
+			}
+			msg.Time = time.UnixMilli(ms)
+		}
+	}
+	if t.partition != none {
+		if text, ok := b.Value(r, t.partition); ok {
+			n, err := strconv.ParseInt(string(text), 10, 32)
+			if err != nil || n < 0 {
+				return fmt.Sprintf("column %s is no partition: %s", t.Partition, text)
+			}
+			msg.Partition = int32(n)
+		}
+	}
+	if msg.Headers, err = m.headers(t, p, b, i, out); err != nil {
+		return err.Error()
+	}
+	out.List = append(out.List, msg)
+	return ""
+}
+
+// route finds the topic; reason says why there is none.
+func (m *Mapper) route(t *table, b *outbox.Batch, r *outbox.Row, msg *outbox.Message) (reason string) {
+	if t.topic != nil {
+		topic, null := t.topic.append(m.buf[:0], b, r)
+		if m.buf = topic; null != "" {
+			return nullRoute(null)
+		}
+		msg.Topic = t.named(m.cfg.TopicPrefix, topic)
+		return ""
+	}
+	route, ok := b.Value(r, t.route)
+	if !ok {
+		return nullRoute(t.AggregateType)
+	}
+	msg.Topic = t.routed(m.cfg.TopicPrefix, route)
+	return ""
+}
+
+// headers makes a row's headers: what is the same for all, the trace context,
+// the id, then the others.
+func (m *Mapper) headers(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Messages) ([]outbox.Header, error) {
+	r := &b.Rows[i]
+	var room [3]outbox.Header
+	var trace []outbox.Header
+	if t.trace != none {
+		if text, ok := b.Value(r, t.trace); ok {
+			trace = traceHeaders(text, &room)
+		}
+	}
+	n := len(t.fixed) + len(trace) + len(p.headers)
+	if t.IDHeader != noHeader {
+		n++
+	}
+	list := out.Headers(n)
+	at := copy(list, t.fixed)
+	at += copy(list[at:], trace)
+	if t.IDHeader != noHeader {
+		id, err := p.id.bytes(m, b, r, out)
+		if err != nil {
+			return nil, err
+		}
+		list[at] = outbox.Header{Key: t.idKey, Value: id}
+		at++
+	}
+	for k := range p.headers {
+		h := &p.headers[k]
+		v := h.text
+		switch h.meta {
+		case MetaPosition:
+			v = b.PositionText(i)
+		case MetaOrdinal:
+			m.buf = strconv.AppendUint(m.buf[:0], b.Ordinal(i), 10)
+			v = kept(m.buf, out)
+		case "":
+			if h.cell.name != "" {
+				var err error
+				if v, err = h.cell.bytes(m, b, r, out); err != nil {
+					return nil, err
+				}
+			}
+		}
+		list[at+k] = outbox.Header{Key: h.name, Value: v}
+	}
+	return list, nil
+}
+
+// contextHeaders are what Debezium's connectors put first by default
+// (extended.headers.enabled).
+func contextHeaders(name string, cfg Config) []outbox.Header {
+	header := func(key, value string) outbox.Header {
+		return outbox.Header{Key: []byte("__debezium.context." + key), Value: []byte(value)}
+	}
+	return []outbox.Header{header("connectorLogicalName", name), header("taskId", "0"),
+		header("connectorName", cfg.Connector), header("runId", cfg.Run)}
+}
+
+// plan returns what the shape means; it changes with the relation only.
+func (m *Mapper) plan(s *outbox.Shape) *plan {
+	p := m.plans[s.Table]
+	if p != nil && p.shape == s {
+		return p
+	}
+	p, err := m.makePlan(s)
+	if err != nil {
+		// The source refuses such a shape before; whoever does not check
+		// still must not guess.
+		p = &plan{shape: s, err: err}
+	}
+	m.plans[s.Table] = p
+	return p
 }
 
 func (m *Mapper) poison(b *outbox.Batch, row int, out *outbox.Messages, reason string) {

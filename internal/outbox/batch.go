@@ -28,8 +28,24 @@ type Shape struct {
 type Column struct {
 	Name string
 	// Type is the database's own name of the type, such as "uuid" or "jsonb";
-	// for a type without a well-known name "oid:NUMBER".
+	// for a type without a well-known name "oid:NUMBER". A PostgreSQL domain
+	// has the name of what it is based on, an enumeration is "enum".
 	Type string
+	// Missing says that the table has no such column, and that the mapping can
+	// do without it: the cell is always NULL.
+	Missing bool
+	// NotNull says that the column is declared NOT NULL, as far as the source
+	// knows.
+	NotNull bool
+	// Precision and Scale are what was declared, -1 where nothing was or it is
+	// not known: the digits of a number, the digits of a fraction of a second
+	// (Precision), the bits of a bit string (Precision).
+	Precision, Scale int
+	// Labels are those of an enumeration in their order, joined by commas.
+	Labels string
+	// Default is the expression of the column's default, as the database
+	// prints it; "" for none.
+	Default string
 }
 
 // Txn is one source transaction inside a batch, or the part of it that the
@@ -80,6 +96,13 @@ type Batch struct {
 	// Urgent asks for a checkpoint soon although there may be no rows: the
 	// server holds much log back for us.
 	Urgent bool
+	// After says where reading goes on behind the batch's first n transactions
+	// (0 < n), for a source whose positions grow with each transaction, such as
+	// a GTID set: there the end of a transaction, as End has it, is the step
+	// from the one before, and positions are put together only when somebody
+	// asks. nil: an end is itself a position. The source sets it on every batch
+	// that it appends to.
+	After func(b *Batch, n int) Resume
 
 	cells []span
 	arena []byte
@@ -90,7 +113,7 @@ type Batch struct {
 func (b *Batch) Reset(keep int) {
 	clear(b.Rows) // drop pointers to shapes
 	b.Rows, b.Txns, b.cells, b.arena = b.Rows[:0], b.Txns[:0], b.cells[:0], b.arena[:0]
-	b.Start, b.Resume, b.Urgent = Resume{}, Resume{}, false
+	b.Start, b.Resume, b.Urgent, b.After = Resume{}, Resume{}, false, nil
 	if cap(b.arena) > keep {
 		b.arena = nil
 	}
@@ -109,9 +132,31 @@ func (b *Batch) Begin(id []byte, commit time.Time, before uint64) {
 	b.Txns = append(b.Txns, Txn{Commit: commit, First: len(b.Rows), Before: before, id: b.put(id)})
 }
 
-// End closes the transaction opened last; end is its position, in the source's
-// text, which is copied. A transaction that is cut has no end in this batch.
+// End closes the transaction opened last; end is its position (with After set,
+// the step to it), in the source's text, which is copied. A transaction that is
+// cut has no end in this batch.
 func (b *Batch) End(end []byte) { b.Txns[len(b.Txns)-1].end = b.put(end) }
+
+// Truncate drops the rows from index n on, and the transactions that are left
+// without a row: the source has rolled them back. The arena keeps their bytes
+// until Reset, so that a batch still gets full.
+func (b *Batch) Truncate(n int) {
+	if n >= len(b.Rows) {
+		return
+	}
+	b.cells = b.cells[:b.Rows[n].first]
+	clear(b.Rows[n:])
+	b.Rows = b.Rows[:n]
+	for len(b.Txns) > 0 && b.Txns[len(b.Txns)-1].First >= n {
+		b.Txns = b.Txns[:len(b.Txns)-1]
+	}
+}
+
+// TxnText is the name of transaction i, as Begin was given it, and its end, as
+// End was; end is empty for one that is cut. Both belong to the batch.
+func (b *Batch) TxnText(i int) (id, end []byte) {
+	return b.bytes(b.Txns[i].id), b.bytes(b.Txns[i].end)
+}
 
 // Add starts a row of the transaction opened last. Its cells follow, one call
 // of AddCell or AddNull for each column of the shape, in the shape's order.
@@ -148,11 +193,11 @@ func (b *Batch) Ordinal(row int) uint64 {
 }
 
 // PositionText is the position of a row's transaction, in the source's text:
-// its end where the batch holds it, else the transaction's name. It belongs to
-// the batch.
+// its end where the batch holds it and it is a position (After is nil), else
+// the transaction's name. It belongs to the batch.
 func (b *Batch) PositionText(row int) []byte {
 	t := &b.Txns[b.Rows[row].Txn]
-	if t.end.len > 0 {
+	if t.end.len > 0 && b.After == nil {
 		return b.bytes(t.end)
 	}
 	return b.bytes(t.id)
@@ -164,7 +209,10 @@ func (b *Batch) ResumeBefore(row int) Resume {
 	i := b.Rows[row].Txn
 	t := &b.Txns[i]
 	r := b.Start
-	if i > 0 {
+	switch {
+	case i > 0 && b.After != nil:
+		r = b.After(b, i)
+	case i > 0:
 		r = Resume{
 			Position: Position{Kind: b.Resume.Position.Kind, Text: string(b.bytes(b.Txns[i-1].end))},
 			Lineage:  b.Resume.Lineage,

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -65,6 +66,58 @@ func TestBatchResumeBefore(t *testing.T) {
 	}
 	if got := b.PositionText(2); string(got) != "0/5" {
 		t.Errorf("position %s, want 0/5", got)
+	}
+}
+
+// Where positions grow, an end is a step: the position before a row is put
+// together from the start and the steps of the transactions before it.
+func TestBatchResumeBeforeSteps(t *testing.T) {
+	b := twoTxns()
+	b.After = func(b *Batch, n int) Resume {
+		text := b.Start.Position.Text
+		for i := range n {
+			id, end := b.TxnText(i)
+			text += fmt.Sprintf("+%s..%s", id, end)
+		}
+		return Resume{Position: pgPos(text), Lineage: "2"}
+	}
+	if got := b.ResumeBefore(0); got.Position != pgPos("0/1") || got.Open == nil {
+		t.Errorf("before row 0: %+v, want the batch's start", got)
+	}
+	want := Resume{Position: pgPos("0/1+7@0/2..0/3"), Lineage: "2"}
+	if got := b.ResumeBefore(2); got != want {
+		t.Errorf("before row 2: %+v, want %+v", got, want)
+	}
+	if got := b.PositionText(2); string(got) != "8@0/4" {
+		t.Errorf("position %s, want the transaction's name", got)
+	}
+	b.Reset(0)
+	if b.After != nil {
+		t.Error("After outlives Reset")
+	}
+}
+
+func TestBatchTruncate(t *testing.T) {
+	b := twoTxns()
+	b.Truncate(3)
+	if len(b.Rows) != 3 || len(b.Txns) != 2 {
+		t.Fatalf("%d rows of %d transactions, want all", len(b.Rows), len(b.Txns))
+	}
+	b.Truncate(2)
+	if len(b.Rows) != 2 || len(b.Txns) != 1 {
+		t.Fatalf("%d rows of %d transactions, want 2 of 1", len(b.Rows), len(b.Txns))
+	}
+	b.Truncate(1)
+	b.Add(testShape)
+	b.SetCell(1, []byte("x3"))
+	if v, ok := b.Value(&b.Rows[1], 0); ok {
+		t.Errorf("a cell of a dropped row is back: %q", v)
+	}
+	if v, _ := b.Value(&b.Rows[1], 1); string(v) != "x3" {
+		t.Errorf("got %q", v)
+	}
+	if v, _ := b.Value(&b.Rows[0], 0); string(v) != "x1" {
+		t.Errorf("got %q", v)
 	}
 }
 

@@ -116,6 +116,9 @@ func (s *Source) Connect(context.Context) (outbox.Identity, error) {
 	return outbox.Identity{Kind: outbox.Postgres, ID: s.d.ID, Lineage: "1", Version: "test"}, nil
 }
 
+// Reach is Connect.
+func (s *Source) Reach(ctx context.Context) (outbox.Identity, error) { return s.Connect(ctx) }
+
 // Close gives the lock back, as the end of a session does.
 func (s *Source) Close() {
 	s.d.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -154,6 +155,10 @@ func (s *Source) checkTables(ctx context.Context, x *session, r *report) []table
 			r.err(what, "", err)
 			continue
 		}
+		if err := s.fits(i, &f); err != nil {
+			r.err(what, "", err)
+			continue
+		}
 		kind := "table"
 		if f.kind == "p" {
 			kind = "partitioned table"
@@ -162,17 +167,19 @@ func (s *Source) checkTables(ctx context.Context, x *session, r *report) []table
 		if len(f.key) == 0 {
 			r.warn(what, "ALTER TABLE "+t.quoted()+" ADD PRIMARY KEY (...)", "it has no primary key: a snapshot comes in no particular order")
 		}
-		s.checkSelect(ctx, x, r, t)
+		s.checkSelect(ctx, x, r, t, &f)
 	}
 	return facts
 }
 
 // checkSelect reads nothing, but the server checks the right to.
-func (s *Source) checkSelect(ctx context.Context, x *session, r *report, t Table) {
+func (s *Source) checkSelect(ctx context.Context, x *session, r *report, t Table, f *tableFacts) {
 	what := "right to read " + t.String()
-	cols := make([]string, len(t.Columns))
-	for i, c := range t.Columns {
-		cols[i] = quoteIdent(c)
+	var cols []string
+	for _, c := range t.Columns {
+		if slices.Contains(f.columns, c) {
+			cols = append(cols, quoteIdent(c))
+		}
 	}
 	if _, err := x.query(ctx, fmt.Sprintf("select %s from %s limit 0", strings.Join(cols, ", "), t.quoted())); err != nil {
 		r.warn(what, s.grantSelectSQL(), "the first start's snapshot cannot be read (--snapshot never needs none): %s", message(err))

@@ -38,6 +38,10 @@ type Config struct {
 	// Temporary makes Stream use a slot that lives as long as its connection,
 	// beginning now. For runs that keep no checkpoint.
 	Temporary bool
+	// Check is asked whether the mapping fits a table as it is now: at Connect,
+	// and whenever the log describes one anew. Its error is an *outbox.Invalid;
+	// nil takes every table.
+	Check func(*outbox.Shape) error
 }
 
 // Table is an outbox table and the columns that are wanted of it.
@@ -46,6 +50,9 @@ type Table struct {
 	// Columns are the wanted columns, in the order in which Shape has them,
 	// each once.
 	Columns []string
+	// Optional tells, by Columns, which may be missing from the table; nil
+	// means none. Shape marks them.
+	Optional []bool
 }
 
 // String is the name for people: schema.name.

@@ -30,24 +30,11 @@ func (i identity) lineage() string { return strconv.FormatUint(uint64(i.timeline
 // first connection; later it is taken for a failover in progress, a transient
 // error.
 func (s *Source) Connect(ctx context.Context) (outbox.Identity, error) {
-	s.Close()
-	if err := Validate(s.cfg); err != nil {
-		return outbox.Identity{}, err
-	}
-	x, err := s.open(ctx, "connect to the source")
+	id, err := s.reach(ctx)
 	if err != nil {
 		return outbox.Identity{}, err
 	}
-	s.ctl = x
-	version, text, err := s.requireServer(ctx, x)
-	if err != nil {
-		return outbox.Identity{}, err
-	}
-	id, err := s.identify(ctx)
-	if err != nil {
-		return outbox.Identity{}, err
-	}
-	id.version, id.text = version, text
+	x, version := s.ctl, id.version
 	s.tables = s.tables[:0]
 	for _, t := range s.cfg.Tables {
 		f, err := loadTable(ctx, x, t)
@@ -57,15 +44,54 @@ func (s *Source) Connect(ctx context.Context) (outbox.Identity, error) {
 		if err := f.judge(t, version, s.worked); err != nil {
 			return outbox.Identity{}, err
 		}
+		if err := s.fits(len(s.tables), &f); err != nil {
+			if s.worked {
+				err = misfit(err)
+			}
+			return outbox.Identity{}, err
+		}
 		s.tables = append(s.tables, f)
 	}
 	s.id, s.worked = id, true
-	return outbox.Identity{
-		Kind:    outbox.Postgres,
-		ID:      id.system + "/" + id.database,
-		Lineage: id.lineage(),
-		Version: text,
-	}, nil
+	return id.public(), nil
+}
+
+// Reach does what Connect does, but does not look at the tables: an operator
+// may want to tear down what cannot run any more.
+func (s *Source) Reach(ctx context.Context) (outbox.Identity, error) {
+	id, err := s.reach(ctx)
+	if err != nil {
+		return outbox.Identity{}, err
+	}
+	s.id, s.worked = id, true
+	return id.public(), nil
+}
+
+// reach opens the ordinary session and asks who answers.
+func (s *Source) reach(ctx context.Context) (identity, error) {
+	s.Close()
+	if err := Validate(s.cfg); err != nil {
+		return identity{}, err
+	}
+	x, err := s.open(ctx, "connect to the source")
+	if err != nil {
+		return identity{}, err
+	}
+	s.ctl = x
+	version, text, err := s.requireServer(ctx, x)
+	if err != nil {
+		return identity{}, err
+	}
+	id, err := s.identify(ctx)
+	if err != nil {
+		return identity{}, err
+	}
+	id.version, id.text = version, text
+	return id, nil
+}
+
+func (i identity) public() outbox.Identity {
+	return outbox.Identity{Kind: outbox.Postgres, ID: i.system + "/" + i.database, Lineage: i.lineage(), Version: i.text}
 }
 
 const serverSQL = `select current_setting('server_version_num')::int / 10000, current_setting('server_version'),

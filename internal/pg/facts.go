@@ -18,6 +18,7 @@ type tableFacts struct {
 	generated   []string // those of columns that are generated
 	key         []string // columns of the primary key, in its order
 	badLeaf     string   // a partition whose rows are not logged
+	details     map[string]columnFacts
 }
 
 const tableSQL = `
@@ -45,9 +46,13 @@ func loadTable(ctx context.Context, x *session, t Table) (tableFacts, error) {
 		return tableFacts{}, nil
 	}
 	r := rows[0]
+	details, err := loadColumns(ctx, x, r[0])
+	if err != nil {
+		return tableFacts{}, err
+	}
 	return tableFacts{
 		oid: r[0], kind: r[1], persistence: r[2], columns: lines(r[3]), generated: lines(r[4]),
-		key: lines(r[5]), badLeaf: r[6],
+		key: lines(r[5]), badLeaf: r[6], details: details,
 	}, nil
 }
 
@@ -81,8 +86,11 @@ func (f tableFacts) judge(t Table, version int, worked bool) error {
 		return outbox.Refuse(ReasonTable, "ALTER TABLE "+f.badLeaf+" SET LOGGED, or detach it",
 			"partition %s of table %s is unlogged or foreign: its rows never reach the log", f.badLeaf, t)
 	}
-	for _, c := range t.Columns {
+	for i, c := range t.Columns {
 		if !slices.Contains(f.columns, c) {
+			if t.optional(i) {
+				continue
+			}
 			return unfit(ReasonColumn, "add the column, or map another one",
 				fmt.Sprintf("table %s has no column %q; it has %s", t, c, strings.Join(f.columns, ", ")))
 		}

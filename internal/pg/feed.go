@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/tailer-io/tailer/internal/outbox"
@@ -17,6 +18,7 @@ const urgentBytes = 8 << 20
 // says how far the log is done with. It belongs to the goroutine that reads.
 type feed struct {
 	tables  []Table
+	oids    []string // of the tables, as Connect found them
 	lineage string
 	h       *outbox.Handoff
 	limits  outbox.Limits
@@ -24,6 +26,11 @@ type feed struct {
 
 	rels map[uint32]*relation
 	last *relation // the one used last
+	// describe gives what the catalog says about a table's columns, asked
+	// again when the log describes the table again; check is Config.Check.
+	// Both may be nil.
+	describe func(ctx context.Context, table int, again bool) (map[string]columnFacts, error)
+	check    func(*outbox.Shape) error
 
 	// done is the end of the log that is done with: the end of a commit, or a
 	// keepalive's position outside a transaction. told is what the hand-over
@@ -130,7 +137,7 @@ func (f *feed) change(ctx context.Context, b []byte) error {
 		}
 		return f.commitTxn(m)
 	case 'R':
-		return f.relation(b)
+		return f.relation(ctx, b)
 	case 'U', 'D', 'T', 'Y', 'O', 'M':
 		return nil
 	}
@@ -296,20 +303,25 @@ func (f *feed) openGone(at lsn) error {
 
 // relation takes a table's description. It comes before the first row of a
 // table on a connection, and again after every change.
-func (f *feed) relation(b []byte) error {
+func (f *feed) relation(ctx context.Context, b []byte) error {
 	m, err := scanRelation(b)
 	if err != nil {
 		return f.malformed("relation", err)
 	}
 	rel := &relation{oid: m.oid, wanted: make([]int16, 0, min(m.n, 1600))}
-	table := f.table(m.schema, m.name)
+	table := f.table(m.oid, m.schema, m.name)
 	var shape *outbox.Shape
-	found := 0
+	var facts map[string]columnFacts
 	if table >= 0 {
+		if f.describe != nil {
+			if facts, err = f.describe(ctx, table, f.rels[m.oid] != nil); err != nil {
+				return err
+			}
+		}
 		shape = &outbox.Shape{Table: table, Columns: make([]outbox.Column, len(f.tables[table].Columns))}
 	}
 	for range m.n {
-		name, oid, err := m.column()
+		name, oid, mod, err := m.column()
 		if err != nil {
 			return f.malformed("relation", err)
 		}
@@ -318,8 +330,7 @@ func (f *feed) relation(b []byte) error {
 			for i, c := range f.tables[table].Columns {
 				if c == string(name) && shape.Columns[i].Name == "" {
 					want = int16(i)
-					shape.Columns[i] = outbox.Column{Name: c, Type: typeName(oid)}
-					found++
+					shape.Columns[i] = column(c, oid, mod, facts)
 				}
 			}
 		}
@@ -329,16 +340,28 @@ func (f *feed) relation(b []byte) error {
 		return f.malformed("relation", fmt.Errorf("%d bytes follow the last column", len(m.columns)))
 	}
 	if shape != nil {
-		if found < len(shape.Columns) {
-			return f.columnGone(table, shape)
+		if err := f.complete(table, shape); err != nil {
+			return err
 		}
 		rel.shape = f.same(m.oid, shape)
+		if f.check != nil {
+			if err := f.check(rel.shape); err != nil {
+				return misfit(err)
+			}
+		}
 	}
 	f.rels[m.oid], f.last = rel, nil
 	return nil
 }
 
-func (f *feed) table(schema, name []byte) int {
+// table finds the configured table that a relation is: by its OID, so that a
+// table that was renamed loses no row before the watch refuses, else by name.
+func (f *feed) table(oid uint32, schema, name []byte) int {
+	for i, known := range f.oids {
+		if known == strconv.FormatUint(uint64(oid), 10) {
+			return i
+		}
+	}
 	for i := range f.tables {
 		if f.tables[i].Schema == string(schema) && f.tables[i].Name == string(name) {
 			return i
@@ -362,15 +385,27 @@ func (f *feed) same(oid uint32, s *outbox.Shape) *outbox.Shape {
 	return old.shape
 }
 
-func (f *feed) columnGone(table int, s *outbox.Shape) error {
+// complete marks the columns that the table does not have, if it may be
+// without them.
+func (f *feed) complete(table int, s *outbox.Shape) error {
+	t := f.tables[table]
 	for i, c := range s.Columns {
+		if c.Name == "" && t.optional(i) {
+			s.Columns[i] = missing(t.Columns[i])
+			continue
+		}
 		if c.Name == "" {
-			t := f.tables[table]
 			return outbox.Refuse(ReasonColumn, "add the column again or map another one; rows written without it cannot be mapped",
 				"table %s has no column %q any more, as of the transaction committed at %s", t, t.Columns[i], f.begin.final)
 		}
 	}
 	return nil
+}
+
+// misfit makes a Refusal of what the mapping says about a table that changed.
+func misfit(err error) error {
+	return outbox.Refuse(ReasonColumn, "change the mapping, or the table back; rows written since cannot be mapped",
+		"a table has changed: %s", err)
 }
 
 // malformed makes an error of a message that cannot be; it names the place.

@@ -79,7 +79,10 @@ func (s *Source) flaws(p publication, facts []tableFacts) []flaw {
 		case pt.filter != "":
 			add(s.resetTable(t), "publication %s has a row filter on table %s: WHERE %s", s.cfg.Publication, t, pt.filter)
 		case pt.columns != nil:
-			for _, c := range t.Columns {
+			for k, c := range t.Columns {
+				if t.optional(k) && i < len(facts) && !slices.Contains(facts[i].columns, c) {
+					continue
+				}
 				if !slices.Contains(pt.columns, c) {
 					add(s.resetTable(t), "publication %s does not list column %q of table %s", s.cfg.Publication, c, t)
 				}

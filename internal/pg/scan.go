@@ -93,18 +93,19 @@ func scanRelation(b []byte) (m relationMsg, err error) {
 
 // column scans the next column of a relation message: a flag, its name, the
 // OID of its type, a type modifier.
-func (m *relationMsg) column() (name []byte, oid uint32, err error) {
+func (m *relationMsg) column() (name []byte, oid uint32, mod int32, err error) {
 	b := m.columns
 	if len(b) < 1 {
-		return nil, 0, errShort
+		return nil, 0, 0, errShort
 	}
 	name, b, ok := cstring(b[1:])
 	if !ok || len(b) < 4+4 {
-		return nil, 0, errShort
+		return nil, 0, 0, errShort
 	}
 	oid = binary.BigEndian.Uint32(b)
+	mod = int32(binary.BigEndian.Uint32(b[4:]))
 	m.columns = b[8:]
-	return name, oid, nil
+	return name, oid, mod, nil
 }
 
 func cstring(b []byte) (s, rest []byte, ok bool) {

@@ -19,7 +19,10 @@ import (
 const (
 	senderTimeout = 20 * time.Second // wal_sender_timeout, TCP_USER_TIMEOUT
 	askTimeout    = "30s"            // statement_timeout of an ordinary session
+	answerTimeout = 35 * time.Second // for the answer to a statement
 )
+
+var errNoAnswer = errors.New("the server does not answer")
 
 // session is one ordinary connection. It is safe for concurrent use: one
 // statement runs at a time.
@@ -159,6 +162,10 @@ var errSessionLost = errors.New("session to the server is closed")
 // query runs one statement with text parameters and returns all rows as text;
 // SQL NULL is "".
 func (x *session) query(ctx context.Context, sql string, args ...string) ([][]string, error) {
+	// The server has its statement_timeout; this is for one that acknowledges
+	// packets and never answers (a frozen host behind a proxy).
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, errNoAnswer)
+	defer cancel()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.conn == nil || x.conn.IsClosed() {

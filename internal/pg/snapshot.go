@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,7 +209,9 @@ func (v *snapshot) openTable() error {
 	t, facts := v.src.cfg.Tables[v.table], v.src.tables[v.table]
 	cols := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
-		cols[i] = quoteIdent(c)
+		if cols[i] = quoteIdent(c); !slices.Contains(facts.columns, c) {
+			cols[i] = "NULL" // it is optional
+		}
 	}
 	sql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(cols, ", "), t.quoted())
 	if len(facts.key) > 0 {
@@ -225,7 +228,11 @@ func (v *snapshot) openTable() error {
 	v.rows = v.results.ResultReader()
 	v.shape = &outbox.Shape{Table: v.table}
 	for i, f := range v.rows.FieldDescriptions() {
-		v.shape.Columns = append(v.shape.Columns, outbox.Column{Name: t.Columns[i], Type: typeName(f.DataTypeOID)})
+		c := missing(t.Columns[i])
+		if slices.Contains(facts.columns, c.Name) {
+			c = column(c.Name, facts.declared(c.Name, f.DataTypeOID), f.TypeModifier, facts.details)
+		}
+		v.shape.Columns = append(v.shape.Columns, c)
 	}
 	return nil
 }

@@ -62,7 +62,8 @@ func message(err error) string {
 }
 
 // Anchor reports whether the slot exists and how far it is confirmed, on the
-// current timeline. A slot of another plugin, kind or database is a Refusal.
+// current timeline; one that is still being created has no position yet. A slot
+// of another plugin, kind or database is a Refusal.
 func (s *Source) Anchor(ctx context.Context) (exists bool, at outbox.Resume, err error) {
 	x, err := s.control()
 	if err != nil {
@@ -74,6 +75,9 @@ func (s *Source) Anchor(ctx context.Context) (exists bool, at outbox.Resume, err
 	}
 	if err := sl.foreign(s.id.database); err != nil {
 		return true, outbox.Resume{}, err
+	}
+	if sl.confirmed == 0 {
+		return true, outbox.Resume{}, nil
 	}
 	return true, s.resumeAt(sl.confirmed), nil
 }

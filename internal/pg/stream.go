@@ -52,6 +52,9 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 		return err
 	}
 	s.strm = st
+	// The slot continues on the server's own timeline, whichever one the
+	// checkpoint was made on: what is read from here on lies there.
+	r.Lineage = s.id.lineage()
 	at, err := positionLSN(r.Position)
 	if err != nil {
 		return err
@@ -59,6 +62,11 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 	s.raise(at)
 	if st.f, err = newFeed(s.cfg.Tables, r, at, h, s.until, &s.conf); err != nil {
 		return err
+	}
+	st.f.describe, st.f.check = s.describe, s.cfg.Check
+	st.f.oids = make([]string, len(s.tables))
+	for i, t := range s.tables {
+		st.f.oids[i] = t.oid
 	}
 	st.p = newPulse(st.conn, st.d, st.f, h)
 	h.Open()

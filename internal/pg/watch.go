@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -69,6 +70,10 @@ func (s *Source) Watch(ctx context.Context) error {
 			return err
 		}
 		if err := facts[i].judge(t, s.id.version, true); err != nil {
+			var r *outbox.Refusal
+			if errors.As(err, &r) {
+				r.Text += "; rows committed behind " + orStart(since) + " may be missing"
+			}
 			return err
 		}
 		if facts[i].oid != s.tables[i].oid {

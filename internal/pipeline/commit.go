@@ -109,6 +109,11 @@ type sinkError struct{ error }
 
 func (e sinkError) Unwrap() error { return e.error }
 
+// storeError marks an error of the checkpoint file.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
+
 func isSinkError(err error) bool {
 	var s sinkError
 	return errors.As(err, &s)
@@ -171,7 +176,10 @@ func (p *Pipeline) save(ctx context.Context, rec *checkpoint.Record) error {
 	case p.inTransaction() || p.keepsNothing():
 		return nil
 	case p.file != nil:
-		return p.file.Save(ctx, rec.Encode())
+		if err := p.file.Save(ctx, rec.Encode()); err != nil {
+			return storeError{err}
+		}
+		return nil
 	default:
 		return p.write(ctx, p.cfg.Name, rec.Encode())
 	}

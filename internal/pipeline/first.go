@@ -12,7 +12,8 @@ import (
 
 // allowFirst refuses a first start where it could hide a loss: without a
 // record nobody knows what an existing anchor's rows were used for.
-func (p *Pipeline) allowFirst(ctx context.Context) error {
+// unfinished tells that an earlier first start got as far as its record.
+func (p *Pipeline) allowFirst(ctx context.Context, unfinished bool) error {
 	where := "in topic " + p.cfg.CheckpointTopic
 	if p.file != nil {
 		where = "in the checkpoint file"
@@ -24,6 +25,11 @@ func (p *Pipeline) allowFirst(ctx context.Context) error {
 	exists, at, err := p.source.Anchor(ctx)
 	if err != nil {
 		return fmt.Errorf("look for the slot: %w", err)
+	}
+	if unfinished {
+		exists = false // it is ours, and will be dropped
+	} else if exists && at.Position.IsZero() {
+		return errors.New("look for the slot: it is being created by another session; waiting for that to end")
 	}
 	if exists && p.cfg.Snapshot {
 		return outbox.Refuse("checkpoint_missing",
@@ -50,10 +56,8 @@ func (p *Pipeline) allowFirst(ctx context.Context) error {
 // first start did not finish. It returns the record to stream from.
 func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoint.Record, error) {
 	p.setState(Snapshotting, "first start")
-	if rec == nil {
-		if err := p.allowFirst(ctx); err != nil {
-			return nil, err
-		}
+	if err := p.allowFirst(ctx, rec != nil); err != nil {
+		return nil, err
 	}
 
 	// 1. The publication, before the slot: pgoutput looks it up as of the
@@ -66,7 +70,7 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 	if err != nil {
 		return nil, fmt.Errorf("look for the slot: %w", err)
 	}
-	if exists && !p.cfg.Snapshot {
+	if exists && !p.cfg.Snapshot && !at.Position.IsZero() {
 		p.log.Info("adopting the slot that exists", "position", at.Position.Text)
 		return p.firstRecord(ctx, at)
 	}
@@ -87,7 +91,9 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 			return nil, fmt.Errorf("drop the slot of a first start that did not finish: %w", err)
 		}
 	}
+	waiting := p.keepTurning() // it may wait long for old transactions, and says for whom
 	snap, err := p.source.CreateAnchor(ctx)
+	waiting()
 	if err != nil {
 		return nil, fmt.Errorf("create the slot: %w", err)
 	}
@@ -124,6 +130,7 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpo
 		return nil, sinkOrRefusal(err)
 	}
 	begin := time.Now()
+	p.metrics.forget()
 	rec := p.record(snap.Resume())
 	var b outbox.Batch
 	rows, skipped := 0, 0
@@ -157,7 +164,7 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpo
 		if err := p.sink.Produce(ctx, m); err != nil {
 			return nil, sinkError{err}
 		}
-		p.metrics.rows(&b, m)
+		p.metrics.count(&b, m)
 	}
 	reached(StepFirstProduced)
 	if err := p.sink.Commit(ctx); err != nil {
@@ -166,6 +173,7 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpo
 	if err := p.save(ctx, rec); err != nil {
 		return nil, err
 	}
+	p.metrics.flush()
 	p.published.Add(uint64(rows - skipped))
 	p.log.Info("snapshot published", "rows", rows-skipped, "skipped", skipped, "position", rec.Position, "seconds", time.Since(begin).Seconds())
 	return rec, nil
@@ -192,12 +200,36 @@ func (p *Pipeline) keep(ctx context.Context, rec *checkpoint.Record) error {
 // abandon aborts the snapshot's transaction, which the broker would otherwise
 // keep open, and its topics' read_committed consumers waiting, for minutes.
 func (p *Pipeline) abandon(ctx context.Context) {
-	if !p.cfg.Transactional {
-		return
+	if !p.cfg.Transactional || p.source.Locked(ctx) != nil {
+		return // or somebody else has the name by now, and a transaction of his own
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
 	defer cancel()
 	if err := p.sink.Fence(ctx, p.cfg.TransactionTimeout); err != nil && !errors.Is(err, context.Canceled) {
 		p.log.Warn("the snapshot's transaction could not be aborted; the broker will, at its time-out", "err", err)
+	}
+}
+
+// keepTurning notes progress while something is waited for that may take
+// minutes and is no fault of ours; done ends it.
+func (p *Pipeline) keepTurning() (done func()) {
+	end := make(chan struct{})
+	ended := make(chan struct{})
+	go func() { // owner: the caller, which calls done
+		defer close(ended)
+		t := time.NewTicker(watchInterval)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				p.turned()
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
 	}
 }

@@ -33,6 +33,9 @@ type Session interface {
 	// Invalid where the configuration does not fit the table. It changes
 	// nothing in the database, and closes what an earlier Connect opened.
 	Connect(ctx context.Context) (outbox.Identity, error)
+	// Reach does the same without a look at the tables: enough for Locker and
+	// Starter.DropAnchor, so that what cannot run any more can be torn down.
+	Reach(ctx context.Context) (outbox.Identity, error)
 }
 
 // Locker keeps two instances of one name apart.

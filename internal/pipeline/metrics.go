@@ -20,13 +20,15 @@ type metrics struct {
 	latency   prometheus.Histogram
 	batchRows prometheus.Histogram
 	restarts  *prometheus.CounterVec
-	counts    []int // scratch, by table
+	// What was counted and not yet added, by table.
+	readN, sentN []int
 }
 
 func newMetrics(reg prometheus.Registerer, r *report, cfg Config) *metrics {
 	m := &metrics{
 		tables: cfg.Tables,
-		counts: make([]int, len(cfg.Tables)),
+		readN:  make([]int, len(cfg.Tables)),
+		sentN:  make([]int, len(cfg.Tables)),
 		poison: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tailer_events_poison_total", Help: "Rows that could not be published, by what was done with them.",
 		}, []string{"table", "action"}),
@@ -44,7 +46,7 @@ func newMetrics(reg prometheus.Registerer, r *report, cfg Config) *metrics {
 		}, []string{"reason"}),
 	}
 	read := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "tailer_events_read_total", Help: "Outbox rows read from the log and handed to the publisher.",
+		Name: "tailer_events_read_total", Help: "Outbox rows read, published or left out, up to the newest checkpoint.",
 	}, []string{"table"})
 	sent := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tailer_events_published_total", Help: "Outbox rows committed to the sink.",
@@ -53,7 +55,7 @@ func newMetrics(reg prometheus.Registerer, r *report, cfg Config) *metrics {
 		m.read = append(m.read, read.WithLabelValues(t))
 		m.sent = append(m.sent, sent.WithLabelValues(t))
 	}
-	for _, reason := range []string{"source", "sink", "diverged", "rival"} {
+	for _, reason := range []string{"source", "sink", "checkpoint", "diverged", "rival"} {
 		m.restarts.WithLabelValues(reason)
 	}
 	reg.MustRegister(read, sent, m.poison, m.latency, m.batchRows, m.restarts, &gauges{report: r})
@@ -69,28 +71,31 @@ func newMetrics(reg prometheus.Registerer, r *report, cfg Config) *metrics {
 	return m
 }
 
-// rows counts the rows of a batch that was committed.
-func (m *metrics) rows(b *outbox.Batch, msgs *outbox.Messages) {
-	clear(m.counts)
-	for i := range b.Rows {
-		m.counts[b.Rows[i].Shape.Table]++
-	}
-	m.add(m.read)
-	clear(m.counts)
-	for i := range msgs.List {
-		if row := msgs.List[i].Row; row >= 0 {
-			m.counts[b.Rows[row].Shape.Table]++
-		}
-	}
-	m.add(m.sent)
+// forget drops what was counted and never committed.
+func (m *metrics) forget() {
+	clear(m.readN)
+	clear(m.sentN)
 }
 
-func (m *metrics) add(to []prometheus.Counter) {
-	for i, n := range m.counts {
-		if n > 0 {
-			to[i].Add(float64(n))
+// count counts the rows of a batch that is on its way.
+func (m *metrics) count(b *outbox.Batch, msgs *outbox.Messages) {
+	for i := range b.Rows {
+		m.readN[b.Rows[i].Shape.Table]++
+	}
+	for i := range msgs.List {
+		if row := msgs.List[i].Row; row >= 0 {
+			m.sentN[b.Rows[row].Shape.Table]++
 		}
 	}
+}
+
+// flush adds what was counted: it is committed.
+func (m *metrics) flush() {
+	for i := range m.tables {
+		m.read[i].Add(float64(m.readN[i]))
+		m.sent[i].Add(float64(m.sentN[i]))
+	}
+	m.forget()
 }
 
 // committed notes that a batch and its checkpoint are committed.
@@ -100,7 +105,9 @@ func (p *Pipeline) committed(b *outbox.Batch, m *outbox.Messages, try attempt) {
 	if len(b.Rows) == 0 {
 		return
 	}
-	p.metrics.rows(b, m)
+	p.metrics.forget()
+	p.metrics.count(b, m)
+	p.metrics.flush()
 	p.metrics.batchRows.Observe(float64(len(b.Rows)))
 	p.metrics.latency.Observe(time.Since(b.Oldest()).Seconds())
 	sent := len(m.List)
@@ -147,7 +154,7 @@ func (p *Pipeline) fail(err error) {
 	switch kindOf(err) {
 	case "sink":
 		side = p.cfg.SinkKind
-	case "diverged":
+	case "diverged", "checkpoint":
 		side = "checkpoint"
 	}
 	p.failed(side, err)

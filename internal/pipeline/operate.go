@@ -47,7 +47,7 @@ func (p *Pipeline) peek(ctx context.Context) (*checkpoint.Record, error) {
 func (p *Pipeline) SetCheckpoint(ctx context.Context, at func(context.Context) (outbox.Resume, error)) (old *checkpoint.Record, err error) {
 	defer p.source.Close()
 	defer p.sink.Close()
-	if old, err = p.hold(ctx); err != nil {
+	if old, err = p.hold(ctx, p.source.Connect); err != nil {
 		return nil, err
 	}
 	if err := p.source.Prepare(ctx); err != nil {
@@ -71,7 +71,7 @@ func (p *Pipeline) SetCheckpoint(ctx context.Context, at func(context.Context) (
 func (p *Pipeline) ResetCheckpoint(ctx context.Context) (old *checkpoint.Record, err error) {
 	defer p.source.Close()
 	defer p.sink.Close()
-	if old, err = p.hold(ctx); err != nil {
+	if old, err = p.hold(ctx, p.source.Reach); err != nil {
 		return nil, err
 	}
 	// The anchor first: if this ends in between, the next start finds a
@@ -86,8 +86,8 @@ func (p *Pipeline) ResetCheckpoint(ctx context.Context) (old *checkpoint.Record,
 }
 
 // hold connects, reads the record, takes the lock and fences.
-func (p *Pipeline) hold(ctx context.Context) (*checkpoint.Record, error) {
-	id, err := p.source.Connect(ctx)
+func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outbox.Identity, error)) (*checkpoint.Record, error) {
+	id, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -158,7 +158,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			return nil
 		case errors.As(err, &refusal):
 			p.refuse(refusal)
-			if p.cfg.OnRefusal != "wait" {
+			if p.cfg.OnRefusal != "wait" || p.keepsNothing() && p.everStreamed() {
 				return refusal
 			}
 			p.log.Error("refused; waiting for the cause to go away", "reason", refusal.Reason, "err", refusal.Text, "hint", refusal.Hint)
@@ -166,7 +166,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				return nil
 			}
 			continue
-		case errors.As(err, &invalid) && p.cfg.OnRefusal != "wait":
+		case errors.As(err, &invalid):
 			return err
 		case errors.Is(err, errRival):
 			p.log.Warn("stepping back to standby", "err", err)
@@ -320,11 +320,11 @@ func (p *Pipeline) watch(ctx context.Context) error {
 
 // poll refreshes the source's gauges.
 func (p *Pipeline) poll(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, watchInterval)
+	asking, cancel := context.WithTimeout(ctx, watchInterval)
 	defer cancel()
-	g, err := p.source.Gauges(ctx)
+	g, err := p.source.Gauges(asking)
 	if err != nil && ctx.Err() != nil {
-		return
+		return // we stop; that is no news about the server
 	}
 	p.polled(g, err, p.source.Behind)
 }
@@ -343,9 +343,12 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // kindOf names an error's side for the metric pipeline_restarts_total.
 func kindOf(err error) string {
+	var store storeError
 	switch {
 	case errors.Is(err, errDiverged):
 		return "diverged"
+	case errors.As(err, &store):
+		return "checkpoint"
 	case isSinkError(err):
 		return "sink"
 	default:

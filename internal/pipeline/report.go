@@ -16,6 +16,8 @@ import (
 const (
 	// stuckAfter is how long nothing may turn before /healthz says so.
 	stuckAfter = 60 * time.Second
+	// staleAfter is how old the server's last answer may be for a standby.
+	staleAfter = 3 * watchInterval
 	// slowAfter is how long a commit may take before /readyz says so.
 	slowAfter = 10 * time.Second
 )
@@ -86,10 +88,12 @@ func (r *report) failed(side string, err error) {
 	text := side + ": " + oneLine(err)
 	r.state, r.reason = Retrying, text
 	r.lastError = StatusError{Time: &now, Text: text}
-	if isSinkError(err) {
+	switch kindOf(err) {
+	case "sink":
 		r.sinkOK = false
-	} else if !errors.Is(err, errDiverged) {
-		r.sourceOK = false
+	case "source":
+		// What the server said before is not known to hold any more.
+		r.sourceOK, r.pollErr = false, err
 	}
 }
 
@@ -145,7 +149,7 @@ func (r *report) turned() {
 func (r *report) streaming(h *outbox.Handoff) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.handoff, r.hand = h, nil
+	r.handoff, r.hand, r.handOldest = h, nil, time.Time{}
 	if h != nil {
 		r.state, r.reason, r.refusal = Streaming, "", ""
 		r.streamedBy++
@@ -169,6 +173,16 @@ func (r *report) checkpointed(rec *checkpoint.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.position, r.saved, r.turn = rec.Position, rec.Time, time.Now()
+}
+
+// observed notes the checkpoint of the active instance, while standing by.
+func (r *report) observed(rec *checkpoint.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.position, r.saved = rec.Position, rec.Time
+	if r.atEnd() {
+		r.caughtUp = time.Now()
+	}
 }
 
 func (r *report) countPoison(action string, n int) {
@@ -231,7 +245,7 @@ func (r *report) oldest() time.Time {
 // atEnd tells whether everything up to the server's end, as it was asked for
 // last, is read and committed. r.mu is held.
 func (r *report) atEnd() bool {
-	return r.handoff != nil && r.oldest().IsZero() && r.lagBytes(r.readUpTo()) == 0
+	return r.oldest().IsZero() && r.lagBytes(r.readUpTo()) == 0
 }
 
 // lag is source_lag_seconds. r.mu is held.
@@ -241,7 +255,7 @@ func (r *report) lag() float64 {
 		return max(now.Sub(t).Seconds(), 0)
 	}
 	switch {
-	case r.pollErr != nil:
+	case r.pollErr != nil, r.readUpTo().IsZero():
 		return math.NaN()
 	case r.atEnd():
 		r.caughtUp = now
@@ -301,7 +315,7 @@ func (r *report) Health() error {
 	if d := time.Since(r.turn); d > stuckAfter {
 		return fmt.Errorf("nothing has turned for %.0f s: no batch, no idle checkpoint, no retry (state %s)", d.Seconds(), r.state)
 	}
-	if r.handoff != nil {
+	if r.handoff != nil && r.handoff.Opened() {
 		if d := time.Since(r.handoff.LastHeard()); d > stuckAfter {
 			return fmt.Errorf("the reader of the log has been silent for %.0f s", d.Seconds())
 		}
@@ -329,6 +343,12 @@ func (r *report) Ready() error {
 	case Standby:
 		if !r.sourceOK {
 			return fmt.Errorf("standing by, and the source does not answer: %v", r.pollErr)
+		}
+		if d := time.Since(r.asked); d > staleAfter {
+			return fmt.Errorf("standing by, and the source has not answered for %.0f s", d.Seconds())
+		}
+		if !r.sinkOK {
+			return errors.New("standing by, and the sink was not reached")
 		}
 		return nil
 	default:

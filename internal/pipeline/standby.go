@@ -41,12 +41,14 @@ func (p *Pipeline) lock(ctx context.Context) error {
 		}
 		p.setState(Standby, "active is "+holder)
 		p.turned()
-		if p.topic != nil && p.cfg.Transactional {
+		if p.topic == nil {
+			p.sinkUp(true) // nothing of the sink is needed to stand by
+		} else {
 			stale, err := p.observe(ctx, &seen)
 			if err != nil {
 				return err
 			}
-			if stale {
+			if stale && p.cfg.Transactional { // without fencing there is the lock only
 				p.log.Warn("the active instance holds the lock but has written no checkpoint; taking over", "holder", holder, "after", takeOverAfter)
 				p.force = true
 				return nil
@@ -67,32 +69,47 @@ func (p *Pipeline) lock(ctx context.Context) error {
 type staleness struct {
 	record []byte
 	since  time.Time
+	looked time.Time // when it was read last
 }
 
+// maxLookGap is how long a look may come late before what was not seen
+// meanwhile could have been a sign of life.
+const maxLookGap = 3 * time.Second
+
 func (p *Pipeline) observe(ctx context.Context, s *staleness) (bool, error) {
+	there, err := p.topic.Exists(ctx)
+	if err != nil {
+		return false, sinkOrRefusal(fmt.Errorf("look for the checkpoint topic: %w", err))
+	}
+	p.sinkUp(true)
+	if !there {
+		return false, nil // the holder is in its first start
+	}
 	got, err := p.topic.Newest(ctx, []string{p.cfg.Name}, nil)
 	if err != nil {
 		return false, sinkOrRefusal(fmt.Errorf("read the checkpoint: %w", err))
 	}
-	p.sinkUp(true)
 	now := got[p.cfg.Name]
-	if s.since.IsZero() || !bytes.Equal(now, s.record) {
-		*s = staleness{record: bytes.Clone(now), since: time.Now()}
-		if now != nil {
-			rec, err := checkpoint.Decode(now)
-			if err != nil {
-				return false, err
-			}
-			return false, rec.Fits(p.cfg.Name, p.identity, p.cluster, p.tables)
-		}
+	late := time.Since(s.looked) > maxLookGap
+	s.looked = time.Now()
+	if late || !bytes.Equal(now, s.record) {
+		s.record, s.since = bytes.Clone(now), s.looked
 	}
 	// Without any record the holder may be in its first start, waiting for
 	// old transactions: it has nothing to write yet.
 	if now == nil {
 		return false, nil
 	}
-	if rec, err := checkpoint.Decode(now); err != nil || rec.Phase == checkpoint.PhaseSnapshot {
+	rec, err := checkpoint.Decode(now)
+	if err != nil {
 		return false, err
+	}
+	if err := rec.Fits(p.cfg.Name, p.identity, p.cluster, p.tables); err != nil {
+		return false, err
+	}
+	p.observed(rec)
+	if rec.Phase == checkpoint.PhaseSnapshot {
+		return false, nil
 	}
 	return time.Since(s.since) > takeOverAfter, nil
 }

@@ -151,7 +151,7 @@ func (p *Pipeline) ready(ctx context.Context, rec *checkpoint.Record) error {
 		}
 	}
 	if rec == nil {
-		if err := p.allowFirst(ctx); err != nil {
+		if err := p.allowFirst(ctx, false); err != nil {
 			return err
 		}
 	}

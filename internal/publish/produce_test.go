@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -340,7 +341,8 @@ func TestCommitWithNothingJoined(t *testing.T) {
 
 func TestTimeoutLongerThanAllowed(t *testing.T) {
 	r := newRig(t, nil)
-	if err := r.Fence(ctxT(t), 300*time.Hour); err == nil || !strings.Contains(err.Error(), "INVALID_TRANSACTION_TIMEOUT") {
+	var invalid *outbox.Invalid
+	if err := r.Fence(ctxT(t), 300*time.Hour); !errors.As(err, &invalid) || invalid.Option != "kafka-transaction-timeout" {
 		t.Errorf("%v", err)
 	}
 }

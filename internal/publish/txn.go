@@ -17,7 +17,7 @@ const (
 	defaultMaxTimeout = 15 * time.Minute
 	// coordinatorPatience bounds how long one step asks the coordinator again
 	// while it is loading, moving, or busy with the transaction before.
-	coordinatorPatience = 60 * time.Second
+	coordinatorPatience = 30 * time.Second
 	// spreadPatience bounds how long a topic may be unknown to it.
 	spreadPatience = 2 * time.Second
 )
@@ -40,7 +40,7 @@ func (m *membership) clear() { m.number, m.count = m.number+1, 0 }
 // broker allows (transaction.max.timeout.ms). Without transactions it fetches
 // a fresh producer id, and fences nobody.
 //
-// It asks again, for up to a minute, while the coordinator is being elected,
+// It asks again, for up to half a minute, while the coordinator is being elected,
 // is loading, or still ends the transaction before.
 func (k *Kafka) Fence(ctx context.Context, timeout time.Duration) error {
 	k.producer = producer{}
@@ -69,6 +69,10 @@ func (k *Kafka) Fence(ctx context.Context, timeout time.Duration) error {
 		// Only an approximation was known: come down to what is allowed.
 		timeout /= 2
 		resp, err = k.initProducer(ctx, timeout)
+	}
+	if isCode(err, sarama.ErrInvalidTransactionTimeout) {
+		return &outbox.Invalid{Option: "kafka-transaction-timeout",
+			Text: timeout.String() + " is longer than the brokers' transaction.max.timeout.ms allows"}
 	}
 	if err != nil {
 		k.stale = true

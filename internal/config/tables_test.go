@@ -1,0 +1,78 @@
+package config
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/tailer-io/tailer/internal/mapping"
+	"github.com/tailer-io/tailer/internal/mapping/connect"
+)
+
+func TestWholeTable(t *testing.T) {
+	path := write(t, "t.yaml", `
+sink: stdout
+tables:
+  - table: app.events
+    columns: {id: event_id, payload: body, timestamp: created, partition: p, schema-version: v, traceparent: trace}
+    topic: {regex: '(.*)', replacement: 'x.$1'}
+    key: "{a}-{b}"
+    id-header: eventId
+    headers:
+      - {column: type, name: eventType}
+      - {name: source, value: shop}
+      - {name: lsn, meta: position}
+    envelope:
+      - {column: type}
+      - {column: n, name: number}
+    missing-columns: ignore
+    tombstone-on-empty-payload: true
+    expand-json: true
+    expand-json-nulls: true
+    schema-name: shop.app.events
+    formats: {key: string, value: json-schema, headers: simple}
+    types: {binary: hex, decimal: string, time: isostring}
+  - table: app.more
+    topic: "more.{region}"
+  - table: app.regex
+    topic: {replacement: all}
+`)
+	c := mustLoad(t, []string{"--config", path, "--source-url", testURL}, nil)
+	want := []Table{
+		{Schema: "app", Name: "events", Mapping: mapping.Table{
+			ID: "event_id", Payload: "body", Timestamp: "created", Partition: "p", SchemaVersion: "v", Traceparent: "trace",
+			Topic: mapping.Topic{Regex: "(.*)", Replacement: "x.$1"}, Key: "{a}-{b}", IDHeader: "eventId",
+			Headers: []mapping.Header{{Column: "type", Name: "eventType"}, {Name: "source", Value: "shop"},
+				{Name: "lsn", Meta: "position"}},
+			Envelope:      []mapping.Field{{Column: "type"}, {Column: "n", Name: "number"}},
+			IgnoreMissing: true, Tombstone: true, Expand: true, ExpandNulls: true, SchemaName: "shop.app.events",
+			KeyFormat: mapping.FormatString, ValueFormat: mapping.FormatJSONSchema, HeaderFormat: mapping.FormatSimple,
+			Modes: connect.Modes{Binary: "hex", Decimal: "string", Time: "isostring"},
+		}},
+		{Schema: "app", Name: "more", Mapping: mapping.Table{Topic: mapping.Topic{Template: "more.{region}"}}},
+		{Schema: "app", Name: "regex", Mapping: mapping.Table{
+			Topic: mapping.Topic{Regex: "(?<routedByValue>.*)", Replacement: "all"}}},
+	}
+	if !reflect.DeepEqual(c.Tables, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", c.Tables, want)
+	}
+}
+
+func TestBadTables(t *testing.T) {
+	for _, c := range []struct{ name, key, want string }{
+		{"format", "formats: {value: avro}", `--config: t.yaml:2: value: "avro" is not one of text, string, json, json-schema, bytes, bytes-or-json, bytes-or-json-schema`},
+		{"header format", "formats: {headers: bytes}", `--config: t.yaml:2: headers: "bytes" is not one of text, simple, string, json, json-schema`},
+		{"mode", "types: {time: exact}", `--config: t.yaml:2: time: "exact" is not one of adaptive, adaptive_time_microseconds, microseconds, nanoseconds, isostring, connect`},
+		{"boolean", "expand-json: yes", `--config: t.yaml:2: expand-json: "yes" is not one of true, false`},
+		{"missing", "missing-columns: warn", `--config: t.yaml:2: missing-columns: "warn" is not one of error, ignore`},
+		{"headers", "headers: {column: a}", "--config: t.yaml:2: headers is a list"},
+		{"header key", "headers: [{colum: a}]", `--config: t.yaml:2: unknown key "colum"; did you mean column? allowed are name, column, value, meta`},
+		{"topic", "topic: {pattern: a}", `--config: t.yaml:2: unknown key "pattern"; allowed are regex, replacement`},
+		{"topic list", "topic: [a]", "--config: t.yaml:2: topic is not a mapping of keys to values"},
+		{"replacement", "topic: {replacement: [a]}", "--config: t.yaml:2: replacement is a text"},
+	} {
+		_, err := parseFile("t.yaml", []byte("tables:\n- {table: a.b, "+c.key+"}\n"))
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s: got\n %v\nwant\n %s", c.name, err, c.want)
+		}
+	}
+}
