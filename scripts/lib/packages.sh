@@ -34,6 +34,7 @@ present() {
   case $1 in
     java) find_java >/dev/null ;;
     postgres) find_postgres_bin >/dev/null ;;
+    mariadbd) [[ -x /usr/sbin/mariadbd && -x /usr/bin/mariadb-install-db ]] ;;
     # A compiler without the C library's headers cannot build what cgo (and with it the race detector) needs.
     cc) command -v gcc >/dev/null && [[ -e /usr/include/stdlib.h ]] ;;
     *) command -v "$1" >/dev/null ;;
@@ -46,6 +47,9 @@ packages_of() {
     java) echo openjdk-17-jre-headless ;;
     mvn) echo maven ;;
     postgres) echo postgresql ;;
+    # The core packages hold the programs alone: no account, no service that starts by itself.
+    mariadbd) echo mariadb-server-core ;;
+    mariadb | mariadb-binlog) echo mariadb-client ;;
     xz) echo xz-utils ;;
     cc) echo gcc libc6-dev ;;
     unzip | make | curl | shellcheck) echo "$1" ;;

@@ -1,0 +1,250 @@
+# MariaDB and MySQL for scripts/stack: servers mariadb (Debian's own) and mysql (MySQL 9 of Debian unstable).
+# shellcheck shell=bash
+#
+# A server NAME lives in $STACK_DIR/NAME: data/, run/ (its Unix socket and pid file), my.cnf, init.sql, log.
+#
+# Debian stable has no MySQL. Its packages are fetched from unstable with apt's own lists and an empty status file,
+# so that apt downloads every library they need down to libc, and unpacked into a folder of their own: nothing is
+# installed, and the programs run through that folder's dynamic loader.
+
+mysql_suite=sid
+mysql_mirror=http://deb.debian.org/debian
+
+mysql_needs() {
+  if [[ $1 == mariadb ]]; then
+    echo mariadbd mariadb mariadb-binlog
+  else
+    echo apt-get dpkg
+  fi
+}
+
+mysql_dist() { echo "$STACK_DIR/dist/mysql-$mysql_suite"; }
+
+mysql_fetch() {
+  local dist new apt package log
+  [[ $1 == mysql ]] || return 0
+  dist=$(mysql_dist)
+  [[ -d $dist ]] && return 0
+  say "fetching MySQL from Debian $mysql_suite"
+  new=$dist.new apt=$dist.apt log=$STACK_DIR/dist/mysql.log
+  rm -rf "$new" "$apt"
+  mkdir -p "$new" "$apt/lists/partial" "$apt/cache/archives/partial"
+  : >"$apt/status"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mysql_mirror $mysql_suite main" >"$apt/sources.list"
+  # A configuration file and not options: APT_CONFIG is read first, before the host's own files are.
+  cat >"$apt/apt.conf" <<CONF
+Dir::Etc::SourceList "$apt/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::State "$apt";
+Dir::State::Lists "$apt/lists";
+Dir::State::status "$apt/status";
+Dir::Cache "$apt/cache";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+CONF
+  {
+    APT_CONFIG=$apt/apt.conf apt-get -q update &&
+      APT_CONFIG=$apt/apt.conf apt-get -q -y --no-install-recommends --download-only install \
+        mysql-server-core mysql-client-core
+  } >"$log" 2>&1 </dev/null || die_with_log "apt-get could not fetch MySQL" "$log"
+  for package in "$apt"/cache/archives/*.deb; do
+    case ${package##*/} in
+      perl*) continue ;; # what the server's helper scripts are written in
+    esac
+    dpkg -x "$package" "$new"
+  done
+  rm -rf "$apt" "$log" "$new"/usr/share/{doc,man,locale,icu}
+  mv "$new" "$dist"
+}
+
+# mysql_program NAME PROGRAM... prints the command line for a program of the server's own kind, a word a line.
+mysql_program() {
+  local name=$1 program=$2 dist
+  if [[ $name == mariadb ]]; then
+    case $program in
+      mysqld) echo /usr/sbin/mariadbd ;;
+      mysqlbinlog) echo /usr/bin/mariadb-binlog ;;
+      mysql) echo /usr/bin/mariadb ;;
+    esac
+    return 0
+  fi
+  dist=$(mysql_dist)
+  printf '%s\n' "$dist/usr/lib64/ld-linux-x86-64.so.2" --library-path \
+    "$dist/usr/lib/x86_64-linux-gnu:$dist/usr/lib/x86_64-linux-gnu/mysql/private:$dist/usr/lib/mysql/private"
+  if [[ $program == mysqld ]]; then
+    echo "$dist/usr/sbin/mysqld"
+  else
+    echo "$dist/usr/bin/$program"
+  fi
+}
+
+# mysql_user NAME: whose the server is. It will not run as root; existing data stays with its owner.
+mysql_user() {
+  local data=$STACK_DIR/$1/data
+  if ((EUID != 0)); then
+    id -un
+  elif [[ -d $data ]]; then
+    stat -c %U "$data"
+  elif id mysql >/dev/null 2>&1; then
+    echo mysql
+  else
+    echo nobody
+  fi
+}
+
+# as_mysql NAME COMMAND...: as the server's user, with none of the caller's variables or descriptors.
+as_mysql() (
+  user=$(mysql_user "$1")
+  shift
+  cd "$STACK_DIR" || exit
+  close_descriptors
+  drop=()
+  if ((EUID == 0)); then
+    drop=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --clear-groups)
+  fi
+  exec "${drop[@]}" env -i "PATH=$PATH:/usr/sbin" LC_ALL=C TZ=UTC "$@" </dev/null
+)
+
+# mysql_pid NAME prints the pid of the running server, if it is ours still.
+mysql_pid() {
+  local home=$STACK_DIR/$1 pid
+  [[ -r $home/run/pid ]] || return 1
+  read -r pid <"$home/run/pid" || return 1
+  is_process "$pid" "$home/my.cnf" && echo "$pid"
+}
+
+mysql_running() { mysql_pid "$1" >/dev/null; }
+
+# mysql_configure NAME PORT writes my.cnf, and init.sql, which the server runs at each start.
+mysql_configure() {
+  local name=$1 port=$2 home=$STACK_DIR/$1
+  # Durability is not relaxed: the cost of a commit is part of what is measured here.
+  cat >"$home/my.cnf" <<CONF
+[mysqld]
+datadir=$home/data
+socket=$home/run/sock
+pid-file=$home/run/pid
+log-error=$home/log
+bind-address=127.0.0.1
+port=$port
+skip-name-resolve
+secure-file-priv=
+character-set-server=utf8mb4
+max-connections=300
+innodb-buffer-pool-size=256M
+innodb-flush-log-at-trx-commit=1
+sync-binlog=1
+server-id=1
+log-bin=$home/data/binlog
+binlog-format=ROW
+binlog-row-image=FULL
+binlog-row-metadata=FULL
+init-file=$home/init.sql
+CONF
+  if [[ $name == mariadb ]]; then
+    cat >>"$home/my.cnf" <<CONF
+gtid-strict-mode=ON
+collation-server=utf8mb4_general_ci
+plugin-dir=/usr/lib/mysql/plugin
+CONF
+  else
+    cat >>"$home/my.cnf" <<CONF
+gtid-mode=ON
+enforce-gtid-consistency=ON
+mysqlx=OFF
+basedir=$(mysql_dist)/usr
+lc-messages-dir=$(mysql_dist)/usr/share/mysql
+plugin-dir=$(mysql_dist)/usr/lib/mysql/plugin
+CONF
+  fi
+  # Without name resolution nobody at 127.0.0.1 is "localhost". One statement a line: that is how the file is read.
+  cat >"$home/init.sql" <<SQL
+SET sql_log_bin = 0;
+CREATE USER IF NOT EXISTS 'root'@'127.0.0.1';
+GRANT ALL PRIVILEGES ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;
+SQL
+}
+
+mysql_start() {
+  local name=$1 home=$STACK_DIR/$1 user port
+  local -a program
+  user=$(mysql_user "$name")
+  mapfile -t program < <(mysql_program "$name" mysqld)
+
+  port=$(free_port "$name")
+  if [[ ! -e $home/data/initialized ]]; then
+    rm -rf "$home"
+    mkdir -p "$home/data" "$home/run"
+    chmod 755 "$home"
+    touch "$home/log"
+    mysql_configure "$name" "$port"
+    if ((EUID == 0)); then
+      chown "$user:" "$home" "$home/data" "$home/run" "$home/log"
+    fi
+    as_mysql "$name" test -x "$home/data" ||
+      die "the user $user, who is to run $name, cannot enter $home; choose another STACK_DIR"
+    if [[ $name == mariadb ]]; then
+      as_mysql "$name" mariadb-install-db --no-defaults --datadir="$home/data" --skip-test-db \
+        --auth-root-authentication-method=normal --skip-name-resolve --skip-log-bin >"$home/install.log" 2>&1 ||
+        die_with_log "mariadb-install-db failed" "$home/install.log"
+    else
+      as_mysql "$name" "${program[@]}" --no-defaults --initialize-insecure --datadir="$home/data" \
+        --basedir="$(mysql_dist)/usr" --lc-messages-dir="$(mysql_dist)/usr/share/mysql" --secure-file-priv= \
+        --mysqlx=OFF --log-error="$home/install.log" >/dev/null 2>&1 ||
+        die_with_log "mysqld --initialize-insecure failed" "$home/install.log"
+    fi
+    touch "$home/data/initialized"
+    chown --reference="$home/data" "$home/data/initialized"
+  fi
+  # The limit of a Unix socket's path is 107 bytes.
+  ((${#home} <= 90)) || die "STACK_DIR is too long for a Unix socket in it: $STACK_DIR"
+  mysql_configure "$name" "$port"
+  rm -f "$home/run/pid"
+  say "starting $name (port $port)"
+  as_mysql "$name" setsid --fork "${program[@]}" --defaults-file="$home/my.cnf" >>"$home/log" 2>&1
+}
+
+mysql_await() {
+  local name=$1 home=$STACK_DIR/$1 port
+  port=$(port "$name")
+  for ((i = 0; i < 900; i++)); do
+    if mysql_running "$name" && port_answers "$port"; then
+      return 0
+    fi
+    # Between start and pid file lie seconds of recovery after a crash.
+    if ((i > 100)) && ! pgrep -f -- "--defaults-file=$home/my.cnf" >/dev/null; then
+      break
+    fi
+    sleep 0.1
+  done
+  die_with_log "$name did not become ready" "$home/log"
+}
+
+mysql_stop() {
+  local name=$1 pid
+  pid=$(mysql_pid "$name") || return 0
+  kill -TERM "$pid"
+  for ((i = 0; i < 300; i++)); do
+    mysql_running "$name" || return 0
+    sleep 0.1
+  done
+  kill -KILL "$pid" 2>/dev/null || true
+}
+
+mysql_describe() { echo "port $(port "$1"), pid $(mysql_pid "$1")"; }
+
+mysql_env() {
+  local name=$1 prefix=STACK_MYSQL
+  [[ $name == mariadb ]] && prefix=STACK_MARIADB
+  export_line "${prefix}_URL" "$name://root@127.0.0.1:$(port "$name")/"
+  export_line "${prefix}_PORT" "$(port "$name")"
+  export_line "${prefix}_SOCKET" "$STACK_DIR/$name/run/sock"
+  export_line "${prefix}_DATA" "$STACK_DIR/$name/data"
+  export_line "${prefix}_CONFIG" "$STACK_DIR/$name/my.cnf"
+  export_line "${prefix}_LOG" "$STACK_DIR/$name/log"
+  export_line "${prefix}_PID" "$(mysql_pid "$name")"
+  # The words of the command lines contain no spaces: STACK_DIR is checked for that.
+  export_line "${prefix}_SERVER" "$(mysql_program "$name" mysqld | paste -sd' ')"
+  export_line "${prefix}_CLIENT" "$(mysql_program "$name" mysql | paste -sd' ')"
+  export_line "${prefix}_BINLOG" "$(mysql_program "$name" mysqlbinlog | paste -sd' ')"
+}
