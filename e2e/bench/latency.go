@@ -25,6 +25,7 @@ type latency struct {
 
 	// one value a round; milliseconds
 	p50, p90, p99, max   []float64
+	commit50, commit99   []float64 // the server's share: COMMIT sent to COMMIT answered
 	tailerCPU, brokerCPU []float64 // us an event
 	rss                  []float64 // MiB
 }
@@ -53,6 +54,7 @@ func (l *latency) round(ctx context.Context) error {
 	warm := int(warmUp.Seconds() * float64(l.o.rate))
 	total := warm + int(l.o.duration.Seconds()*float64(l.o.rate))
 	sent := make([]time.Time, total) // each written by one writer, read when all are done
+	answered := make([]time.Time, total)
 	got := make([]time.Time, total)
 
 	consumed := make(chan error, 1)
@@ -65,7 +67,7 @@ func (l *latency) round(ctx context.Context) error {
 	if before[1], err = cpu(l.o.brokerPID); err != nil {
 		before[1] = -1
 	}
-	if err := w.steady(ctx, l.o.rate, sent); err != nil {
+	if err := w.steady(ctx, l.o.rate, sent, answered); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	if err := <-consumed; err != nil {
@@ -92,23 +94,30 @@ func (l *latency) round(ctx context.Context) error {
 		return err
 	}
 
-	var took []float64
-	for i := warm; i < total; i++ {
-		took = append(took, float64(got[i].Sub(sent[i]))/1e6)
-	}
-	slices.Sort(took)
-	at := func(q float64) float64 { return took[min(len(took)-1, int(q*float64(len(took))))] }
+	at := quantiles(sent[warm:], got[warm:])
 	l.p50, l.p90 = append(l.p50, at(0.5)), append(l.p90, at(0.9))
 	l.p99, l.max = append(l.p99, at(0.99)), append(l.max, at(1))
+	commit := quantiles(sent[warm:], answered[warm:])
+	l.commit50, l.commit99 = append(l.commit50, commit(0.5)), append(l.commit99, commit(0.99))
 	if l.o.verbose {
 		fmt.Fprintf(os.Stderr, "latency, %s: p50 %.1f p90 %.1f p99 %.1f max %.1f ms\n", l.delivery, at(0.5), at(0.9), at(0.99), at(1))
 	}
 	return nil
 }
 
+// quantiles gives the quantiles, in milliseconds, of the times from one list to the other.
+func quantiles(from, to []time.Time) func(q float64) float64 {
+	took := make([]float64, len(from))
+	for i := range from {
+		took[i] = float64(to[i].Sub(from[i])) / 1e6
+	}
+	slices.Sort(took)
+	return func(q float64) float64 { return took[min(len(took)-1, int(q*float64(len(took))))] }
+}
+
 // steady writes one row every 1/rate s, whether the rows before are through or not: a stall delays what follows
 // it, and that is counted.
-func (w *world) steady(ctx context.Context, rate int, sent []time.Time) error {
+func (w *world) steady(ctx context.Context, rate int, sent, answered []time.Time) error {
 	var wg sync.WaitGroup
 	failed := make(chan error, writers)
 	begin := time.Now().Add(100 * time.Millisecond)
@@ -122,7 +131,7 @@ func (w *world) steady(ctx context.Context, rate int, sent []time.Time) error {
 			defer db.Close(ctx)
 			for i := k; i < len(sent); i += writers {
 				time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / time.Duration(rate))))
-				if err := w.one(ctx, db, i, &sent[i]); err != nil {
+				if err := w.one(ctx, db, i, &sent[i], &answered[i]); err != nil {
 					failed <- err
 					return
 				}
@@ -134,7 +143,7 @@ func (w *world) steady(ctx context.Context, rate int, sent []time.Time) error {
 	return <-failed
 }
 
-func (w *world) one(ctx context.Context, db *pgx.Conn, i int, sent *time.Time) error {
+func (w *world) one(ctx context.Context, db *pgx.Conn, i int, sent, answered *time.Time) error {
 	tx, err := db.Begin(ctx)
 	if err != nil {
 		return err
@@ -144,7 +153,9 @@ func (w *world) one(ctx context.Context, db *pgx.Conn, i int, sent *time.Time) e
 		return err
 	}
 	*sent = time.Now()
-	return tx.Commit(ctx)
+	err = tx.Commit(ctx)
+	*answered = time.Now()
+	return err
 }
 
 // uuid and number turn the number of an event into its id and back.
@@ -205,14 +216,14 @@ func printLatencies(runs []*latency) {
 	fmt.Printf("\nlatency from COMMIT sent to a read_committed consumer, %d one-row transactions/s for %v, medians of %d rounds\n",
 		o.rate, o.duration, o.rounds)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "delivery\tp50 ms\tp90\tp99\tmax\tCPU us/event\tbroker\tpeak RSS MiB\t")
+	fmt.Fprintln(t, "delivery\tp50 ms\tp90\tp99\tmax\tCOMMIT alone p50\tp99\tCPU us/event\tbroker\tpeak RSS MiB\t")
 	for _, l := range runs {
 		broker := "-"
 		if len(l.brokerCPU) > 0 {
 			broker = fmt.Sprintf("%.0f", median(l.brokerCPU))
 		}
-		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%.0f\t\n", l.delivery, median(l.p50), median(l.p90), median(l.p99),
-			median(l.max), median(l.tailerCPU), broker, median(l.rss))
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%s\t%.0f\t\n", l.delivery, median(l.p50), median(l.p90), median(l.p99),
+			median(l.max), median(l.commit50), median(l.commit99), median(l.tailerCPU), broker, median(l.rss))
 	}
 	t.Flush()
 }
