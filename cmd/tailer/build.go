@@ -52,7 +52,7 @@ func build(cfg *config.Config, log *slog.Logger, stdout io.Writer) (*parts, erro
 		if p.kafka, err = newKafka(cfg, log, p.registry); err != nil {
 			return nil, err
 		}
-		joined.Sink = p.kafka
+		joined.Sink, joined.Cluster = p.kafka, p.kafka
 	} else {
 		joined.Sink = publish.NewStdout(stdout)
 	}

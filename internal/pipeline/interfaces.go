@@ -149,12 +149,16 @@ type Sink interface {
 	Close()
 }
 
-// CheckpointTopic is the Kafka topic that holds the checkpoints of one name:
-// one partition, compacted.
-type CheckpointTopic interface {
+// Cluster is the Kafka cluster that the sink writes to.
+type Cluster interface {
 	// Identity is the Kafka cluster's id. It opens the connection when there
 	// is none.
 	Identity(ctx context.Context) (clusterID string, err error)
+}
+
+// CheckpointTopic is the Kafka topic that holds the checkpoints of one name:
+// one partition, compacted.
+type CheckpointTopic interface {
 	// Exists reports whether the topic is there; one with wrong settings is a
 	// Refusal.
 	Exists(ctx context.Context) (bool, error)

@@ -21,14 +21,12 @@ func (p *Pipeline) ShowCheckpoint(ctx context.Context) (*checkpoint.Record, erro
 
 // peek reads the record without asking whether it fits.
 func (p *Pipeline) peek(ctx context.Context) (*checkpoint.Record, error) {
+	if err := p.identifyCluster(ctx); err != nil {
+		return nil, err
+	}
 	if p.topic == nil {
 		return p.load(ctx)
 	}
-	cluster, err := p.topic.Identity(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect to Kafka: %w", err)
-	}
-	p.cluster = cluster
 	there, err := p.topic.Exists(ctx)
 	if err != nil || !there {
 		return nil, err

@@ -28,6 +28,8 @@ type Config struct {
 	// SourceKind and SinkKind ("kafka", "stdout") are for people.
 	SourceKind outbox.Kind
 	SinkKind   string
+	// Cluster is what the sink writes to; nil for stdout.
+	Cluster Cluster
 	// Topic holds the checkpoints; nil when File does, or nothing does.
 	Topic CheckpointTopic
 	// CheckpointTopic is the topic's name.

@@ -62,7 +62,7 @@ func (w *world) start(until string, before ...func(*instance)) *instance {
 	}
 	cfg := pipeline.Config{
 		Name: "test", Version: "1", Instance: fmt.Sprint("instance-", w.starts),
-		Source: i.source, Sink: i.client, Mapper: m, Topic: i.client, CheckpointTopic: topic,
+		Source: i.source, Sink: i.client, Mapper: m, Cluster: i.client, Topic: i.client, CheckpointTopic: topic,
 		SourceKind: outbox.Postgres, SinkKind: "kafka",
 		Transactional: true, Tables: []string{"outbox"}, TransactionTimeout: time.Second,
 		Limits: outbox.Limits{Rows: 3, Bytes: 1 << 20}, Snapshot: true, SnapshotMaxRows: 1000,
@@ -435,7 +435,7 @@ func (w *world) idle() *pipeline.Pipeline {
 	w.starts++
 	c := outboxtest.NewClient(w.br, topic)
 	return pipeline.New(pipeline.Config{
-		Name: "test", Instance: fmt.Sprint("instance-", w.starts), Source: outboxtest.NewSource(w.db), Sink: c, Topic: c,
+		Name: "test", Instance: fmt.Sprint("instance-", w.starts), Source: outboxtest.NewSource(w.db), Sink: c, Cluster: c, Topic: c,
 		CheckpointTopic: topic, Transactional: true, Tables: []string{"outbox"}, TransactionTimeout: time.Second,
 	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }

@@ -103,18 +103,13 @@ func (p *Pipeline) startFromNow(ctx context.Context) (outbox.Resume, error) {
 
 // readBefore reads the checkpoint without a producer: nil when there is none.
 func (p *Pipeline) readBefore(ctx context.Context) (*checkpoint.Record, error) {
+	if err := p.identifyCluster(ctx); err != nil {
+		return nil, err
+	}
 	if p.file != nil {
-		if p.topic == nil {
-			p.cluster = ""
-		}
 		rec, err := p.load(ctx)
 		return p.fitting(rec, err)
 	}
-	cluster, err := p.topic.Identity(ctx)
-	if err != nil {
-		return nil, sinkOrRefusal(fmt.Errorf("connect to Kafka: %w", err))
-	}
-	p.cluster = cluster
 	there, err := p.topic.Exists(ctx)
 	if err != nil {
 		return nil, sinkOrRefusal(fmt.Errorf("look for the checkpoint topic: %w", err))
@@ -131,6 +126,19 @@ func (p *Pipeline) readBefore(ctx context.Context) (*checkpoint.Record, error) {
 	}
 	rec, err := checkpoint.Decode(got[p.cfg.Name])
 	return p.fitting(rec, err)
+}
+
+// identifyCluster asks which Kafka cluster the checkpoint has to be of.
+func (p *Pipeline) identifyCluster(ctx context.Context) error {
+	if p.cfg.Cluster == nil {
+		return nil
+	}
+	cluster, err := p.cfg.Cluster.Identity(ctx)
+	if err != nil {
+		return sinkOrRefusal(fmt.Errorf("connect to Kafka: %w", err))
+	}
+	p.cluster = cluster
+	return nil
 }
 
 func (p *Pipeline) fitting(rec *checkpoint.Record, err error) (*checkpoint.Record, error) {
