@@ -1,0 +1,250 @@
+package mysql
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// Config says which database to read, and what of it.
+type Config struct {
+	// URL is mysql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, or
+	// mariadb:// for MariaDB; the port is 3306 when there is none. Parameters:
+	// ssl-mode (disabled, preferred, required, verify-ca, verify-identity;
+	// default preferred, or verify-ca when ssl-ca is given), ssl-ca (a PEM
+	// file), and socket (a Unix socket instead of host and port).
+	URL string
+	// Password replaces the URL's password unless it is empty.
+	Password string
+	// Name is the identity that keeps instances apart: the names of the user
+	// locks are derived from it, and SHOW REPLICAS shows "tailer/NAME".
+	Name string
+	// ServerID is the id under which the log is read; no replica of the server
+	// may have the same. 0 derives one from the name and the source.
+	ServerID uint32
+	// NoSnapshot makes a first start begin at the end of the log, with none of
+	// the rows that are there already: then nothing is locked.
+	NoSnapshot bool
+	// Temporary is for runs that keep no checkpoint and take no lock: several
+	// of them may read under one name, so each takes a server id by chance, and
+	// ends no other's connection.
+	Temporary bool
+	// Check is asked whether the mapping fits a table as it is now: at Connect,
+	// where its error is passed on, and when the log describes the table
+	// differently, where it is refused. nil asks nobody.
+	Check func(*outbox.Shape) error
+	// Tables are the outbox tables; the index is outbox.Shape.Table.
+	Tables []Table
+}
+
+// Table is an outbox table and the columns that are wanted of it.
+type Table struct {
+	// Schema is the table's database; "" means the one that the URL names.
+	Schema, Name string
+	// Columns are the wanted columns, in the order in which Shape has them,
+	// each once.
+	Columns []string
+	// Optional tells, by Columns, which may be missing from the table; nil
+	// means none. Shape marks them.
+	Optional []bool
+}
+
+// String is the name for people: schema.name.
+func (t Table) String() string { return t.Schema + "." + t.Name }
+
+// optional tells whether the table may do without column i of Columns.
+func (t Table) optional(i int) bool { return i < len(t.Optional) && t.Optional[i] }
+
+func (t Table) quoted() string { return quoteIdent(t.Schema) + "." + quoteIdent(t.Name) }
+
+// Source reads one MySQL or MariaDB database. It implements the pipeline's
+// Source; its methods may be called from one goroutine at a time, except
+// Confirm, Locked, Watch and Gauges, which may run beside Stream.
+type Source struct {
+	cfg  Config
+	log  *slog.Logger
+	addr *address // nil when the URL cannot be parsed; Validate says why
+
+	ctl   *session // for questions and statements
+	lock  *session // holds the name's lock
+	watch *session // opened at the first Watch or Gauges
+
+	id     identity
+	worked bool // Connect succeeded once: what fails now is not the configuration
+	tables []tableFacts
+	until  *place // where Stream ends; nil: never
+	// collations tells the character set by a collation's number.
+	collations map[int]string
+
+	dump atomic.Uint32 // connection id of the newest stream, 0 without one
+
+	watchMu sync.Mutex // guards good and the opening of watch
+	good    string     // the log's end when Watch last found everything in order
+}
+
+// New makes a Source. It opens no connection: Connect does. The URL's database
+// stands in for the schema of tables that name none.
+func New(cfg Config, log *slog.Logger) *Source {
+	s := &Source{cfg: cfg, log: log}
+	if cfg.Temporary && cfg.ServerID == 0 {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails
+		s.cfg.ServerID = 1<<31 | binary.BigEndian.Uint32(b[:])
+	}
+	s.addr, _ = parseURL(cfg)
+	s.cfg.Tables = append([]Table(nil), cfg.Tables...)
+	for i := range s.cfg.Tables {
+		if t := &s.cfg.Tables[i]; t.Schema == "" && s.addr != nil {
+			t.Schema = s.addr.database
+		}
+	}
+	return s
+}
+
+// Validate checks the configuration without opening a connection. The error is
+// an *outbox.Invalid that names the option; its text holds no password.
+func Validate(cfg Config) error {
+	a, err := parseURL(cfg)
+	if err != nil {
+		return err
+	}
+	if len(cfg.Tables) == 0 {
+		return &outbox.Invalid{Option: "outbox-table", Text: "no table is named"}
+	}
+	for _, t := range cfg.Tables {
+		if t.Schema == "" && a.database == "" {
+			return &outbox.Invalid{Option: "source-url", Text: "it names no database, and table " + t.Name + " has none either",
+				Hint: "want " + string(a.kind) + "://USER@HOST:PORT/DATABASE"}
+		}
+	}
+	return nil
+}
+
+// address is a URL taken apart.
+type address struct {
+	kind           outbox.Kind
+	network, host  string // tcp and HOST:PORT, or unix and a path
+	name           string // the host alone, for certificates
+	user, password string
+	database       string
+	tls            tlsMode
+	ca             string // a PEM file, "" for the system's roots
+}
+
+func parseURL(cfg Config) (*address, error) {
+	invalid := func(format string, args ...any) error {
+		return &outbox.Invalid{
+			Option: "source-url", Text: fmt.Sprintf(format, args...),
+			Hint: "want mysql://USER@HOST:PORT/DATABASE?ssl-mode=verify-identity (or mariadb://); special characters in user and password are percent-encoded",
+		}
+	}
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		return nil, invalid("it is malformed") // the error repeats the URL, password included
+	}
+	a := &address{network: "tcp", name: u.Hostname(), user: u.User.Username(), database: strings.TrimPrefix(u.Path, "/")}
+	switch u.Scheme {
+	case "mysql":
+		a.kind = outbox.MySQL
+	case "mariadb":
+		a.kind = outbox.MariaDB
+	default:
+		return nil, invalid("it is neither a mysql:// nor a mariadb:// URL")
+	}
+	if strings.Contains(u.Host, ",") {
+		return nil, invalid("it names several hosts; one is allowed")
+	}
+	if strings.Contains(a.database, "/") {
+		return nil, invalid("%q is no database name", a.database)
+	}
+	if a.user == "" {
+		return nil, invalid("it names no user")
+	}
+	a.password, _ = u.User.Password()
+	if cfg.Password != "" {
+		a.password = cfg.Password
+	}
+	port := u.Port()
+	if port == "" {
+		port = "3306"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return nil, invalid("%q is no port", port)
+	}
+	a.host = net.JoinHostPort(a.name, port)
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, invalid("its parameters are malformed")
+	}
+	for key, values := range q {
+		value := values[len(values)-1]
+		switch key {
+		case "ssl-mode":
+			if a.tls, err = parseTLSMode(value); err != nil {
+				return nil, invalid("%v", err)
+			}
+		case "ssl-ca":
+			a.ca = value
+		case "socket":
+			a.network, a.host = "unix", value
+		default:
+			return nil, invalid("it has the parameter %q; known are ssl-mode, ssl-ca, socket", key)
+		}
+	}
+	if a.network == "tcp" && a.name == "" {
+		return nil, invalid("it names no host")
+	}
+	if a.tls == "" {
+		a.tls = tlsPreferred
+		if a.ca != "" {
+			a.tls = tlsVerifyCA
+		}
+	}
+	return a, nil
+}
+
+// serverID is the id under which the log is read: 2^31 plus a hash, so that it
+// stays clear of the small numbers that people give their servers.
+func (s *Source) serverID() uint32 {
+	if s.cfg.ServerID != 0 {
+		return s.cfg.ServerID
+	}
+	sum := sha256.Sum256([]byte(s.cfg.Name + "\x00" + s.addr.host + "\x00" + s.addr.database))
+	return 1<<31 | binary.BigEndian.Uint32(sum[:4])&(1<<31-1)
+}
+
+// report is how SHOW REPLICAS lists us: at most 60 bytes, which is what every
+// server takes.
+func (s *Source) report() string {
+	r := "tailer/" + s.cfg.Name
+	return r[:min(len(r), 60)]
+}
+
+// lockName is a name for GET_LOCK, which takes 64 characters and does not mind
+// case: hence the hash behind what people can read. Locks are the server's, not
+// a database's.
+func (s *Source) lockName(purpose string) string {
+	sum := sha256.Sum256([]byte(s.addr.database + "\x00" + s.cfg.Name + "\x00" + purpose))
+	name := s.cfg.Name
+	return "tailer/" + name[:min(len(name), 30)] + "/" + purpose + "/" + hex.EncodeToString(sum[:8])
+}
+
+// quoteIdent quotes an identifier, quoteLiteral a string constant; both hold
+// for every sql_mode that a session of ours has.
+func quoteIdent(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
+
+func quoteLiteral(s string) string {
+	s = strings.ReplaceAll(s, `\`, `\\`)
+	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+}

@@ -1,0 +1,311 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+const (
+	// lockTries bounds how often the tables are tried to be locked; each try
+	// holds up others for lockWait at most, and lockPause lies between two.
+	lockTries = 60
+	lockWait  = 1 // second, the least that lock_wait_timeout takes
+	lockPause = time.Second
+)
+
+// snapshot is an outbox.Snapshot: a transaction that sees the tables as of a
+// position in the log.
+type snapshot struct {
+	src    *Source
+	resume outbox.Resume
+	began  time.Time
+	x      *session
+
+	table  int
+	shape  *outbox.Shape
+	next   func() (row []mysql.FieldValue, err error, ok bool) // nil between tables
+	stop   func()
+	before uint64   // rows handed out
+	reals  []column // of the columns that are FLOAT or DOUBLE
+	text   []byte   // scratch
+}
+
+// CreateAnchor opens a consistent view of the tables; there is no anchor that
+// would keep the log.
+//
+// MySQL: the tables are locked against writes for the moment in which a second
+// session begins its view and reads the server's position. Whoever has written
+// to them must have committed first, so the lock is tried for a second, given
+// up, and tried again: other writers wait no longer than that. MariaDB gives
+// the position of a view without any lock.
+func (s *Source) CreateAnchor(ctx context.Context) (outbox.Snapshot, error) {
+	if s.cfg.NoSnapshot {
+		r, err := s.Now(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &snapshot{src: s, resume: r, table: len(s.cfg.Tables)}, nil
+	}
+	x, err := s.open(ctx, "open the snapshot's session")
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.view(ctx, x)
+	if err != nil {
+		x.close()
+		return nil, err
+	}
+	s.log.Info("opened snapshot", "position", p.String())
+	return &snapshot{src: s, resume: s.resume(&p), began: time.Now(), x: x}, nil
+}
+
+func (s *Source) view(ctx context.Context, x *session) (place, error) {
+	if err := s.sameServer(ctx, x); err != nil {
+		return place{}, err
+	}
+	for _, sql := range []string{"set session transaction isolation level repeatable read", fmt.Sprintf("set session net_write_timeout = %d", writeTimeout)} {
+		if _, err := x.query(ctx, sql); err != nil {
+			return place{}, fmt.Errorf("prepare the snapshot: %w", err)
+		}
+	}
+	if s.id.mode == byDomain {
+		return s.viewMariaDB(ctx, x)
+	}
+	locker, err := s.open(ctx, "open the session that locks")
+	if err != nil {
+		return place{}, err
+	}
+	defer locker.close()
+	if err := s.lockTables(ctx, locker); err != nil {
+		return place{}, err
+	}
+	if _, err := x.query(ctx, "start transaction with consistent snapshot, read only"); err != nil {
+		return place{}, fmt.Errorf("begin the snapshot: %w", err)
+	}
+	p, err := s.end(ctx, x)
+	if err != nil {
+		return place{}, err
+	}
+	if _, err := locker.query(ctx, "unlock tables"); err != nil {
+		return place{}, fmt.Errorf("unlock the tables: %w", err)
+	}
+	return p, nil
+}
+
+func (s *Source) viewMariaDB(ctx context.Context, x *session) (place, error) {
+	if _, err := x.query(ctx, "start transaction with consistent snapshot"); err != nil {
+		return place{}, fmt.Errorf("begin the snapshot: %w", err)
+	}
+	rows, err := x.query(ctx, "show status like 'binlog_snapshot_%'")
+	if err != nil {
+		return place{}, fmt.Errorf("ask for the snapshot's position: %w", err)
+	}
+	at := make(map[string]string)
+	for _, r := range rows {
+		at[strings.ToLower(r[0])] = r[1]
+	}
+	offset, err := strconv.ParseUint(at["binlog_snapshot_position"], 10, 64)
+	if err != nil {
+		return place{}, fmt.Errorf("ask for the snapshot's position: %w", err)
+	}
+	p := place{mode: byDomain}
+	if p.domain, err = domainsAt(ctx, x, at["binlog_snapshot_file"], offset); err != nil {
+		return place{}, fmt.Errorf("ask for the snapshot's position: %w", err)
+	}
+	return p, nil
+}
+
+// domainsAt is the GTID position at a place in a MariaDB log file. NULL says
+// that the place is none; the empty text is the position before everything.
+func domainsAt(ctx context.Context, x *session, file string, offset uint64) (domainPos, error) {
+	at := fmt.Sprintf("binlog_gtid_pos(%%s, %d)", offset)
+	r, err := x.row(ctx, "select "+at+" is null, "+at, file, file)
+	if err != nil {
+		return nil, err
+	}
+	if r[0] != "0" {
+		return nil, fmt.Errorf("the server finds no event at %s:%d", file, offset)
+	}
+	return parseDomainPos(r[1])
+}
+
+// lockTables takes the lock, or gives up after lockTries.
+func (s *Source) lockTables(ctx context.Context, x *session) error {
+	if _, err := x.query(ctx, fmt.Sprintf("set session lock_wait_timeout = %d", lockWait)); err != nil {
+		return fmt.Errorf("prepare the lock: %w", err)
+	}
+	names := make([]string, len(s.cfg.Tables))
+	for i, t := range s.cfg.Tables {
+		names[i] = t.quoted() + " read"
+	}
+	sql := "lock tables " + strings.Join(names, ", ")
+	for range lockTries {
+		_, err := x.query(ctx, sql)
+		if err == nil {
+			return nil
+		}
+		if errorCode(err) != mysql.ER_LOCK_WAIT_TIMEOUT {
+			return s.privilegeError("lock the tables", err)
+		}
+		s.log.Info("snapshot waits for a running transaction that has written to the outbox", "tables", strings.Join(names, ", "))
+		if err := pause(ctx, lockPause); err != nil {
+			return err
+		}
+	}
+	return outbox.Refuse(ReasonSnapshot, "end the transaction that holds the outbox (SELECT * FROM information_schema.innodb_trx shows it), or start with --snapshot never",
+		"the outbox could not be locked for a moment in %d tries: a transaction has written to it and does not end", lockTries)
+}
+
+// Resume is where streaming takes over.
+func (v *snapshot) Resume() outbox.Resume { return v.resume }
+
+// Read appends rows to b until it is full or the tables are read: then more is
+// false. Rows come in the order of the primary key, one table after the other;
+// the whole snapshot is one transaction named "snapshot". Memory is constant:
+// the server is only read as far as there is room.
+func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (more bool, err error) {
+	if v.table >= len(v.src.cfg.Tables) {
+		return false, nil
+	}
+	conn := v.x.conn
+	if conn == nil {
+		return false, errSessionLost
+	}
+	_ = conn.SetDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) })
+	defer stop()
+	begun := false
+	for v.table < len(v.src.cfg.Tables) {
+		if v.next == nil {
+			v.openTable()
+		}
+		for !b.Full(l) {
+			row, err, ok := v.next()
+			if err != nil {
+				if cause := context.Cause(ctx); cause != nil {
+					return false, cause
+				}
+				return false, v.src.privilegeError("read the snapshot", plain(err))
+			}
+			if !ok {
+				v.closeTable()
+				break
+			}
+			if !begun {
+				b.Begin([]byte("snapshot"), v.began, v.before)
+				begun = true
+			}
+			b.Add(v.shape)
+			at := 0
+			for i := range v.shape.Columns {
+				if v.shape.Columns[i].Missing {
+					continue
+				}
+				switch f := &row[at]; f.Type {
+				case mysql.FieldValueTypeNull:
+				case mysql.FieldValueTypeFloat:
+					v.text = v.reals[i].appendReal(v.text[:0], f.AsFloat64())
+					b.SetCell(i, v.text)
+				default:
+					b.SetCell(i, f.AsString())
+				}
+				at++
+			}
+			v.before++
+		}
+		if b.Full(l) {
+			// There may be no row left; the next call finds that out.
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// openTable begins to read a table. Rows are pulled one by one out of the
+// library's callback.
+func (v *snapshot) openTable() {
+	t, f := v.src.cfg.Tables[v.table], &v.src.tables[v.table]
+	v.shape = f.shape(v.table, t)
+	v.reals = make([]column, len(t.Columns))
+	var list []string
+	for i, name := range t.Columns {
+		known := f.column(name)
+		if known == nil {
+			continue
+		}
+		list = append(list, known.asText())
+		if known.dataType == "float" || known.dataType == "double" {
+			v.reals[i] = column{typ: storedAs[known.dataType][0], scale: known.scale, zerofill: known.zerofill()}
+		}
+	}
+	sql := "select " + strings.Join(list, ", ") + " from " + t.quoted()
+	if len(f.key) > 0 {
+		key := make([]string, len(f.key))
+		for i, c := range f.key {
+			key[i] = quoteIdent(c)
+		}
+		sql += " order by " + strings.Join(key, ", ")
+	}
+	conn := v.x.conn
+	v.next, v.stop = iter.Pull2(func(yield func([]mysql.FieldValue, error) bool) {
+		var res mysql.Result
+		err := conn.ExecuteSelectStreaming(sql, &res, func(row []mysql.FieldValue) error {
+			if !yield(row, nil) {
+				return errStopped
+			}
+			return nil
+		}, nil)
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(nil, err)
+		}
+	})
+}
+
+var errStopped = errors.New("stopped")
+
+// asText selects a column so that the library leaves its text alone: it parses
+// what comes as a number. FLOAT and DOUBLE are written anew, as for the log:
+// CAST writes them in another way than the server does when it is asked for
+// the column.
+func (c *columnFacts) asText() string {
+	switch c.dataType {
+	case "tinyint", "smallint", "mediumint", "int", "bigint", "year":
+		return "cast(" + quoteIdent(c.name) + " as char)"
+	case "bit":
+		return "cast(" + quoteIdent(c.name) + " as binary)"
+	}
+	return quoteIdent(c.name)
+}
+
+func (v *snapshot) closeTable() {
+	v.stop()
+	v.next, v.stop = nil, nil
+	v.table++
+}
+
+// Close ends the view.
+func (v *snapshot) Close() {
+	if v.x == nil {
+		return
+	}
+	v.x.mu.Lock()
+	if v.x.conn != nil {
+		// A result that was not read to its end would have to be read first.
+		_ = v.x.conn.Close()
+		v.x.conn = nil
+	}
+	v.x.mu.Unlock()
+	if v.stop != nil {
+		v.stop()
+		v.next, v.stop = nil, nil
+	}
+}

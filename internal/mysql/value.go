@@ -1,0 +1,503 @@
+package mysql
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Types of columns as the log numbers them, see
+// https://dev.mysql.com/doc/dev/mysql-server/latest/field__types_8h.html.
+const (
+	typeTiny       = 1
+	typeShort      = 2
+	typeLong       = 3
+	typeFloat      = 4
+	typeDouble     = 5
+	typeTimestamp  = 7
+	typeLongLong   = 8
+	typeInt24      = 9
+	typeDate       = 10
+	typeTime       = 11
+	typeDatetime   = 12
+	typeYear       = 13
+	typeVarchar    = 15
+	typeBit        = 16
+	typeTimestamp2 = 17
+	typeDatetime2  = 18
+	typeTime2      = 19
+	typeVector     = 242
+	typeJSON       = 245
+	typeNewDecimal = 246
+	typeEnum       = 247
+	typeSet        = 248
+	typeBlob       = 252
+	typeVarString  = 253
+	typeString     = 254
+	typeGeometry   = 255
+)
+
+var errShort = errors.New("it ends too early")
+
+// column is what is needed to find and to write one value: type and meta from
+// the table map, the rest from its optional metadata or information_schema.
+type column struct {
+	typ      byte
+	meta     uint16
+	want     int // its index among the wanted columns, -1 for none
+	unsigned bool
+	pad      int  // BINARY(n): its length; 0 for others
+	zerofill int  // width of a ZEROFILL number, 0 for none
+	scale    int  // digits of FLOAT(M,D), -1 for none
+	uuid     bool // MariaDB's UUID, whose bytes are stored in another order
+	members  [][]byte
+}
+
+// valueSize is the length of a value in the row, which begins at b.
+func (c *column) valueSize(b []byte) (int, error) {
+	prefixed := func(width int) (int, error) {
+		if len(b) < width {
+			return 0, errShort
+		}
+		n := 0
+		for i := range width {
+			n |= int(b[i]) << (8 * i)
+		}
+		return width + n, nil
+	}
+	frac := int(c.meta+1) / 2
+	switch c.typ {
+	case typeTiny, typeYear:
+		return 1, nil
+	case typeShort:
+		return 2, nil
+	case typeInt24, typeDate, typeTime:
+		return 3, nil
+	case typeLong, typeFloat, typeTimestamp:
+		return 4, nil
+	case typeLongLong, typeDouble, typeDatetime:
+		return 8, nil
+	case typeTimestamp2:
+		return 4 + frac, nil
+	case typeDatetime2:
+		return 5 + frac, nil
+	case typeTime2:
+		return 3 + frac, nil
+	case typeNewDecimal:
+		return decimalSize(int(c.meta>>8), int(c.meta&0xff))
+	case typeBit:
+		return int(c.meta>>8) + (int(c.meta&0xff)+7)/8, nil
+	case typeEnum, typeSet:
+		return int(c.meta & 0xff), nil
+	case typeVarchar, typeVarString, typeString:
+		if c.meta > 255 {
+			return prefixed(2)
+		}
+		return prefixed(1)
+	case typeBlob, typeGeometry, typeJSON, typeVector:
+		if c.meta < 1 || c.meta > 4 {
+			return 0, fmt.Errorf("length of %d bytes", c.meta)
+		}
+		return prefixed(int(c.meta))
+	}
+	return 0, fmt.Errorf("column type %d is not known", c.typ)
+}
+
+// appendText writes a value as SELECT shows it. b is the whole value, of the
+// size that valueSize found.
+func (c *column) appendText(dst, b []byte) ([]byte, error) {
+	switch c.typ {
+	case typeTiny, typeShort, typeInt24, typeLong, typeLongLong:
+		return c.appendInt(dst, b), nil
+	case typeFloat:
+		return c.appendReal(dst, float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))), nil
+	case typeDouble:
+		return c.appendReal(dst, math.Float64frombits(binary.LittleEndian.Uint64(b))), nil
+	case typeNewDecimal:
+		return c.padded(dst, func(dst []byte) []byte {
+			return appendDecimal(dst, b, int(c.meta>>8), int(c.meta&0xff))
+		}), nil
+	case typeYear:
+		if b[0] == 0 {
+			return append(dst, "0000"...), nil
+		}
+		return strconv.AppendUint(dst, 1900+uint64(b[0]), 10), nil
+	case typeDate:
+		v := uint(b[0]) | uint(b[1])<<8 | uint(b[2])<<16
+		return appendDate(dst, v>>9, v>>5&15, v&31), nil
+	case typeTime2:
+		return appendTime2(dst, b, int(c.meta)), nil
+	case typeDatetime2:
+		v := int64(bigEndian(b[:5])) - 0x8000000000
+		return appendPackedDatetime(dst, v<<24|int64(fraction(b[5:], int(c.meta))), int(c.meta), false), nil
+	case typeTimestamp2:
+		return appendUnix(dst, int64(binary.BigEndian.Uint32(b)), fraction(b[4:], int(c.meta)), int(c.meta)), nil
+	case typeTimestamp:
+		return appendUnix(dst, int64(binary.LittleEndian.Uint32(b)), 0, 0), nil
+	case typeDatetime:
+		v := binary.LittleEndian.Uint64(b)
+		d, t := uint(v/1000000), uint(v%1000000)
+		dst = append(appendDate(dst, d/10000, d/100%100, d%100), ' ')
+		return appendClock(dst, t/10000, t/100%100, t%100), nil
+	case typeTime:
+		v := int32(uint32(b[0])<<8|uint32(b[1])<<16|uint32(b[2])<<24) >> 8
+		if v < 0 {
+			dst, v = append(dst, '-'), -v
+		}
+		return appendClock(dst, uint(v)/10000, uint(v)/100%100, uint(v)%100), nil
+	case typeBit:
+		return append(dst, b...), nil
+	case typeEnum:
+		n := littleEndian(b)
+		switch {
+		case n == 0:
+			return dst, nil // the error value of a lax sql_mode: an empty text
+		case n > uint64(len(c.members)):
+			return dst, fmt.Errorf("ENUM has no member %d of %d", n, len(c.members))
+		}
+		return append(dst, c.members[n-1]...), nil
+	case typeSet:
+		return c.appendSet(dst, littleEndian(b))
+	case typeVarchar, typeVarString, typeString:
+		width := 1
+		if c.meta > 255 {
+			width = 2
+		}
+		return c.appendString(dst, b[width:]), nil
+	case typeBlob, typeGeometry, typeVector:
+		return append(dst, b[c.meta:]...), nil
+	case typeJSON:
+		return appendJSON(dst, b[c.meta:])
+	}
+	return dst, fmt.Errorf("column type %d is not known", c.typ)
+}
+
+// appendString: BINARY(n) comes without its trailing zeros.
+func (c *column) appendString(dst, b []byte) []byte {
+	if c.uuid {
+		var v [16]byte
+		copy(v[:], b)
+		return appendSID(dst, v)
+	}
+	dst = append(dst, b...)
+	for n := len(b); n < c.pad; n++ {
+		dst = append(dst, 0)
+	}
+	return dst
+}
+
+func (c *column) appendInt(dst, b []byte) []byte {
+	v := littleEndian(b)
+	if c.unsigned {
+		return c.padded(dst, func(dst []byte) []byte { return strconv.AppendUint(dst, v, 10) })
+	}
+	shift := 64 - 8*len(b)
+	return strconv.AppendInt(dst, int64(v<<shift)>>shift, 10)
+}
+
+// appendReal writes a FLOAT or DOUBLE.
+func (c *column) appendReal(dst []byte, v float64) []byte {
+	return c.padded(dst, func(dst []byte) []byte {
+		switch {
+		case c.scale >= 0:
+			return strconv.AppendFloat(dst, v, 'f', c.scale, 64)
+		case c.typ == typeFloat:
+			return appendFloat(dst, v)
+		}
+		return appendDouble(dst, v)
+	})
+}
+
+// padded puts zeros before what write appends, up to the width of ZEROFILL.
+func (c *column) padded(dst []byte, write func([]byte) []byte) []byte {
+	if c.zerofill == 0 {
+		return write(dst)
+	}
+	var buf [400]byte
+	text := write(buf[:0])
+	for n := len(text); n < c.zerofill; n++ {
+		dst = append(dst, '0')
+	}
+	return append(dst, text...)
+}
+
+func (c *column) appendSet(dst []byte, bits uint64) ([]byte, error) {
+	first := true
+	for i := range 64 {
+		if bits>>i&1 == 0 {
+			continue
+		}
+		if i >= len(c.members) {
+			return dst, fmt.Errorf("SET has no member %d of %d", i+1, len(c.members))
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(dst, c.members[i]...)
+	}
+	return dst, nil
+}
+
+func littleEndian(b []byte) uint64 {
+	var v uint64
+	for i, c := range b {
+		v |= uint64(c) << (8 * i)
+	}
+	return v
+}
+
+func bigEndian(b []byte) uint64 {
+	var v uint64
+	for _, c := range b {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}
+
+// appendFloat writes a FLOAT: six digits, as the server does (FLT_DIG).
+func appendFloat(dst []byte, v float64) []byte { return appendReal(dst, v, 5) }
+
+// appendDouble writes a DOUBLE: the shortest text that reads back as the same.
+func appendDouble(dst []byte, v float64) []byte { return appendReal(dst, v, -1) }
+
+// appendReal writes a number as the server's my_gcvt does: without exponent
+// while the point stands between 14 zeros before the first digit and the 15th
+// digit, else as 1.5e-20 with neither plus sign nor padding, see
+// https://github.com/mysql/mysql-server/blob/trunk/strings/dtoa.cc. digits is
+// the number of digits behind the first, -1 for as many as needed.
+func appendReal(dst []byte, v float64, digits int) []byte {
+	if v == 0 {
+		if math.Signbit(v) {
+			dst = append(dst, '-')
+		}
+		return append(dst, '0')
+	}
+	var buf [32]byte
+	e := strconv.AppendFloat(buf[:0], v, 'e', digits, 64) // -d.ddde±dd
+	if e[0] == '-' {
+		dst, e = append(dst, '-'), e[1:]
+	}
+	i := len(e) - 1
+	for i >= 0 && e[i] != 'e' {
+		i--
+	}
+	if i < 0 {
+		return append(dst, e...) // no server stores infinity
+	}
+	exp := 0
+	for _, c := range e[i+2:] {
+		exp = exp*10 + int(c-'0')
+	}
+	if e[i+1] == '-' {
+		exp = -exp
+	}
+	var digit [24]byte
+	n := 0
+	for _, c := range e[:i] {
+		if c != '.' {
+			digit[n] = c
+			n++
+		}
+	}
+	for n > 1 && digit[n-1] == '0' {
+		n--
+	}
+	point := exp + 1 // digits before the point
+	switch {
+	case point < -14 || point > 15:
+		dst = append(dst, digit[0])
+		if n > 1 {
+			dst = append(append(dst, '.'), digit[1:n]...)
+		}
+		return strconv.AppendInt(append(dst, 'e'), int64(exp), 10)
+	case point <= 0:
+		dst = append(dst, "0."...)
+		for range -point {
+			dst = append(dst, '0')
+		}
+		return append(dst, digit[:n]...)
+	case point >= n:
+		dst = append(dst, digit[:n]...)
+		for range point - n {
+			dst = append(dst, '0')
+		}
+		return dst
+	}
+	dst = append(append(dst, digit[:point]...), '.')
+	return append(dst, digit[point:n]...)
+}
+
+// DECIMAL: groups of nine digits in four bytes, the rest in as few bytes as
+// they need, big-endian, the first bit inverted, all bits inverted when it is
+// negative; see
+// https://github.com/mysql/mysql-server/blob/trunk/strings/decimal.cc (decimal2bin).
+var decimalBytes = [10]int{0, 1, 1, 2, 2, 3, 3, 4, 4, 4}
+
+func decimalSize(precision, scale int) (int, error) {
+	if precision < 1 || precision > 65 || scale > 38 || scale > precision {
+		return 0, fmt.Errorf("DECIMAL(%d,%d)", precision, scale)
+	}
+	whole := precision - scale
+	return whole/9*4 + decimalBytes[whole%9] + scale/9*4 + decimalBytes[scale%9], nil
+}
+
+func appendDecimal(dst, b []byte, precision, scale int) []byte {
+	negative := b[0]&0x80 == 0
+	var mask uint32
+	if negative {
+		mask = 0xffffffff
+		dst = append(dst, '-')
+	}
+	first, at := byte(0x80), 0
+	group := func(digits int) uint32 {
+		size := decimalBytes[digits]
+		var v uint32
+		for i := range size {
+			v = v<<8 | uint32(b[at+i]^first)
+			first = 0
+		}
+		at += size
+		if size < 4 {
+			return (v ^ mask) & (1<<(8*size) - 1)
+		}
+		return v ^ mask
+	}
+	begin := len(dst)
+	whole := precision - scale
+	if n := whole % 9; n > 0 {
+		if v := group(n); v > 0 {
+			dst = strconv.AppendUint(dst, uint64(v), 10)
+		}
+	}
+	for range whole / 9 {
+		v := group(9)
+		if len(dst) > begin {
+			dst = appendDigits(dst, uint64(v), 9)
+		} else if v > 0 {
+			dst = strconv.AppendUint(dst, uint64(v), 10)
+		}
+	}
+	if len(dst) == begin {
+		dst = append(dst, '0')
+	}
+	if scale == 0 {
+		return dst
+	}
+	dst = append(dst, '.')
+	for range scale / 9 {
+		dst = appendDigits(dst, uint64(group(9)), 9)
+	}
+	if n := scale % 9; n > 0 {
+		dst = appendDigits(dst, uint64(group(n)), n)
+	}
+	return dst
+}
+
+// appendDigits writes v with at least n digits.
+func appendDigits(dst []byte, v uint64, n int) []byte {
+	var buf [20]byte
+	text := strconv.AppendUint(buf[:0], v, 10)
+	for range n - len(text) {
+		dst = append(dst, '0')
+	}
+	return append(dst, text...)
+}
+
+// Times, see
+// https://dev.mysql.com/doc/dev/mysql-server/latest/ for my_time.cc: packed
+// into (year*13+month, day, hour, minute, second) bits, microseconds in the low
+// 24 bits.
+
+func appendDate(dst []byte, year, month, day uint) []byte {
+	dst = append(appendDigits(dst, uint64(year), 4), '-')
+	dst = append(appendDigits(dst, uint64(month), 2), '-')
+	return appendDigits(dst, uint64(day), 2)
+}
+
+func appendClock(dst []byte, hour, minute, second uint) []byte {
+	dst = append(appendDigits(dst, uint64(hour), 2), ':')
+	dst = append(appendDigits(dst, uint64(minute), 2), ':')
+	return appendDigits(dst, uint64(second), 2)
+}
+
+// appendFraction writes microseconds with so many digits.
+func appendFraction(dst []byte, us uint, digits int) []byte {
+	if digits == 0 {
+		return dst
+	}
+	for range 6 - digits {
+		us /= 10
+	}
+	return appendDigits(append(dst, '.'), uint64(us), digits)
+}
+
+// fraction reads microseconds stored in as few bytes as the digits need.
+func fraction(b []byte, digits int) uint {
+	n := (digits + 1) / 2
+	v := uint(bigEndian(b[:n]))
+	for range 3 - n {
+		v *= 100
+	}
+	return v
+}
+
+func appendPackedDatetime(dst []byte, v int64, digits int, dateOnly bool) []byte {
+	if v < 0 {
+		v = -v
+	}
+	us, whole := uint(v&0xffffff), uint64(v)>>24
+	ymd, hms := whole>>17, uint(whole&0x1ffff)
+	ym := uint(ymd >> 5)
+	dst = appendDate(dst, ym/13, ym%13, uint(ymd&31))
+	if dateOnly {
+		return dst
+	}
+	dst = appendClock(append(dst, ' '), hms>>12, hms>>6&63, hms&63)
+	return appendFraction(dst, us, digits)
+}
+
+func appendPackedTime(dst []byte, v int64, digits int) []byte {
+	if v < 0 {
+		dst, v = append(dst, '-'), -v
+	}
+	us, hms := uint(v&0xffffff), uint(v>>24)
+	dst = appendClock(dst, hms>>12&1023, hms>>6&63, hms&63)
+	return appendFraction(dst, us, digits)
+}
+
+// appendTime2: three bytes and the fraction are one number, shifted so that
+// negative ones sort before others; a negative one has its fraction counted
+// from the next lower second.
+func appendTime2(dst, b []byte, digits int) []byte {
+	n := (digits + 1) / 2
+	v := int64(bigEndian(b[:3+n])) - int64(1)<<(23+8*n)
+	negative := v < 0
+	if negative {
+		dst, v = append(dst, '-'), -v
+	}
+	us := uint(v & (1<<(8*n) - 1))
+	for range 3 - n {
+		us *= 100
+	}
+	if n == 0 {
+		us = 0
+	}
+	hms := uint(v >> (8 * n))
+	dst = appendClock(dst, hms>>12&1023, hms>>6&63, hms&63)
+	return appendFraction(dst, us, digits)
+}
+
+// appendUnix writes a TIMESTAMP, in UTC. Zero is not 1970 but the zero date.
+func appendUnix(dst []byte, sec int64, us uint, digits int) []byte {
+	if sec == 0 && us == 0 {
+		return appendFraction(append(dst, "0000-00-00 00:00:00"...), 0, digits)
+	}
+	t := time.Unix(sec, 0).UTC()
+	dst = append(appendDate(dst, uint(t.Year()), uint(t.Month()), uint(t.Day())), ' ')
+	dst = appendClock(dst, uint(t.Hour()), uint(t.Minute()), uint(t.Second()))
+	return appendFraction(dst, us, digits)
+}
