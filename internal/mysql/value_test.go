@@ -94,50 +94,55 @@ var typeCases = []struct {
 // the places of values and of signs are tried too.
 func TestValues(t *testing.T) {
 	onServers(t, func(w *world) {
+		var tables []Table
+		var cases []int
 		for i, c := range typeCases {
 			if c.only != "" && c.only != w.url.Scheme {
 				continue
 			}
-			w.TB.(*testing.T).Run(fmt.Sprintf("%02d %.20s", i, c.typ), func(t *testing.T) {
-				sub := *w
-				sub.TB = t
-				sub.values(i, c.typ, c.values)
-			})
+			name := fmt.Sprintf("types%d", i)
+			w.exec(fmt.Sprintf(`create table %s (id int unsigned primary key auto_increment, y year, n int, u bigint unsigned, e enum('x','y'), s set('p','q'),
+  b binary(3), t text character set latin1, v %s, after_it int unsigned) engine=innodb default charset=utf8mb4`, name, c.typ))
+			tables, cases = append(tables, Table{Name: name, Columns: []string{"v", "after_it", "id"}}), append(cases, i)
+		}
+		s := w.source(tables...)
+		start := w.here(s)
+		for n, i := range cases {
+			for _, v := range typeCases[i].values {
+				w.exec(fmt.Sprintf("insert into %s (y, n, u, e, s, b, t, v, after_it) values (2000, -1, 18446744073709551615, 'y', 'p,q', 'a', 'latin', %s, 4294967295)", tables[n].Name, v))
+			}
+		}
+		var log, snap [][][]byte
+		for _, b := range w.drain(s, start) {
+			log = append(log, b.bytes...)
+		}
+		view, err := s.CreateAnchor(w.ctx())
+		if err != nil {
+			w.Fatal(err)
+		}
+		defer view.Close()
+		for more := true; more; {
+			var b outbox.Batch
+			if more, err = view.Read(w.ctx(), &b, outbox.Limits{Rows: 50, Bytes: 64 << 20}); err != nil {
+				w.Fatal(err)
+			}
+			snap = append(snap, copyBatch(&b).bytes...)
+		}
+		for n, i := range cases {
+			c := typeCases[i]
+			if len(log) < len(c.values) || len(snap) < len(c.values) {
+				w.Fatalf("%s: %d rows are left from the log, %d from the snapshot, want %d", c.typ, len(log), len(snap), len(c.values))
+			}
+			w.values(tables[n].Name, c.typ, c.values, log[:len(c.values)], snap[:len(c.values)])
+			log, snap = log[len(c.values):], snap[len(c.values):]
 		}
 	})
 }
 
-func (w *world) values(n int, typ string, values []string) {
-	name := fmt.Sprintf("types%d", n)
-	w.exec(fmt.Sprintf(`create table %s (id int unsigned primary key auto_increment, y year, n int, u bigint unsigned, e enum('x','y'), s set('p','q'),
-  b binary(3), t text character set latin1, v %s, after_it int unsigned) engine=innodb default charset=utf8mb4`, name, typ))
-	table := Table{Name: name, Columns: []string{"v", "after_it", "id"}}
-	s := w.source(table)
-	start := w.here(s)
-	for _, v := range values {
-		w.exec(fmt.Sprintf("insert into %s (y, n, u, e, s, b, t, v, after_it) values (2000, -1, 18446744073709551615, 'y', 'p,q', 'a', 'latin', %s, 4294967295)", name, v))
-	}
-	log := w.drain(s, start)
-	view, err := s.CreateAnchor(w.ctx())
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer view.Close()
-	var b outbox.Batch
-	if _, err := view.Read(w.ctx(), &b, outbox.Limits{Rows: 1000, Bytes: 64 << 20}); err != nil {
-		w.Fatal(err)
-	}
-	snap := copyBatch(&b)
-	var fromLog [][][]byte
-	for _, b := range log {
-		fromLog = append(fromLog, b.bytes...)
-	}
+func (w *world) values(name, typ string, values []string, log, snap [][][]byte) {
 	seen, err := w.admin.Execute("select v from " + name + " order by id")
 	if err != nil {
 		w.Fatal(err)
-	}
-	if len(fromLog) != len(values) || len(snap.bytes) != len(values) {
-		w.Fatalf("%d rows from the log, %d from the snapshot, want %d", len(fromLog), len(snap.bytes), len(values))
 	}
 	for i, v := range values {
 		// As it came over the wire: the library would parse numbers.
@@ -145,12 +150,12 @@ func (w *world) values(n int, typ string, values []string) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		for from, got := range map[string][][]byte{"log": fromLog[i], "snapshot": snap.bytes[i]} {
+		for from, got := range map[string][][]byte{"log": log[i], "snapshot": snap[i]} {
 			if null != (got[0] == nil) || !bytes.Equal(got[0], want) {
-				w.Errorf("%s: the %s gives %.100q (null %t), a client sees %.100q (null %t)", v, from, got[0], got[0] == nil, want, null)
+				w.Errorf("%s %s: the %s gives %.100q (null %t), a client sees %.100q (null %t)", typ, v, from, got[0], got[0] == nil, want, null)
 			}
 			if !bytes.Equal(got[1], []byte("4294967295")) || string(got[2]) != fmt.Sprint(i+1) {
-				w.Errorf("%s: the %s gives %q behind it", v, from, got[1:])
+				w.Errorf("%s %s: the %s gives %q behind it", typ, v, from, got[1:])
 			}
 		}
 	}
