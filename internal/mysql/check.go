@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -13,69 +12,38 @@ import (
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
-// report gathers findings.
-type report struct {
-	list []outbox.Finding
-}
-
-func (r *report) ok(what, format string, args ...any) {
-	r.list = append(r.list, outbox.Finding{Level: outbox.OK, What: what, Found: fmt.Sprintf(format, args...)})
-}
-
-func (r *report) warn(what, fix, format string, args ...any) {
-	r.list = append(r.list, outbox.Finding{Level: outbox.Warn, What: what, Found: fmt.Sprintf(format, args...), Fix: fix})
-}
-
-func (r *report) fail(what, fix, format string, args ...any) {
-	r.list = append(r.list, outbox.Finding{Level: outbox.Fail, What: what, Found: fmt.Sprintf(format, args...), Fix: fix})
-}
-
-// err reports an error, with its own hint when it has one.
-func (r *report) err(what, fix string, err error) {
-	var ref *outbox.Refusal
-	var inv *outbox.Invalid
-	switch {
-	case errors.As(err, &ref):
-		r.fail(what, ref.Hint, "%s", ref.Text)
-	case errors.As(err, &inv):
-		r.fail(what, inv.Hint, "%s", inv.Text)
-	default:
-		r.fail(what, fix, "%v", err)
-	}
-}
-
 // Check is the preflight: a finding for each requirement, proven by doing
 // where that changes nothing. It needs no Connect, changes nothing in the
 // database, and closes what it opened.
 func (s *Source) Check(ctx context.Context) []outbox.Finding {
-	var r report
+	var r outbox.Findings
 	if err := Validate(s.cfg); err != nil {
-		r.err("configuration", "", err)
-		return r.list
+		r.Err("configuration", "", err)
+		return r.List
 	}
 	s.Close()
 	x, err := s.open(ctx, "connect")
 	if err != nil {
-		r.err("connection", "check host, port, ssl-mode, account and password in --source-url", err)
-		return r.list
+		r.Err("connection", "check host, port, ssl-mode, account and password in --source-url", err)
+		return r.List
 	}
 	s.ctl = x
 	defer s.Close()
-	r.ok("connection", "the server answers")
+	r.OK("connection", "the server answers")
 	id, err := s.identify(ctx, x)
 	if err != nil {
-		r.err("server settings", "", err)
-		return r.list
+		r.Err("server settings", "", err)
+		return r.List
 	}
 	s.id = id
 	if id.kind != s.addr.kind {
-		r.fail("server", "write "+string(id.kind)+":// in --source-url", "it is %s %s", id.kind, id.version)
-		return r.list
+		r.Fail("server", "write "+string(id.kind)+":// in --source-url", "it is %s %s", id.kind, id.version)
+		return r.List
 	}
-	r.ok("server", "%s %s, %s", id.kind, id.version, id.server)
+	r.OK("server", "%s %s, %s", id.kind, id.version, id.server)
 	s.checkLog(&r)
 	if !strings.EqualFold(id.vars["log_bin"], "ON") {
-		return r.list
+		return r.List
 	}
 	s.checkFilters(ctx, x, &r)
 	s.checkDurable(&r)
@@ -83,11 +51,11 @@ func (s *Source) Check(ctx context.Context) []outbox.Finding {
 	s.checkRetention(&r)
 	s.checkTables(ctx, x, &r)
 	s.checkDump(ctx, x, &r)
-	return r.list
+	return r.List
 }
 
 // checkLog looks at how the log is written.
-func (s *Source) checkLog(r *report) {
+func (s *Source) checkLog(r *outbox.Findings) {
 	flaws := map[string]*outbox.Refusal{}
 	for _, f := range s.id.flaws() {
 		flaws[f.Reason] = f
@@ -96,58 +64,58 @@ func (s *Source) checkLog(r *report) {
 		{ReasonVersion, "version"}, {ReasonBinlog, "log_bin"}, {ReasonFormat, "binlog_format"}, {ReasonImage, "binlog_row_image"},
 	} {
 		if f := flaws[v.reason]; f != nil {
-			r.fail(v.name, f.Hint, "%s", f.Text)
+			r.Fail(v.name, f.Hint, "%s", f.Text)
 		} else {
-			r.ok(v.name, "%s", s.id.vars[v.name])
+			r.OK(v.name, "%s", s.id.vars[v.name])
 		}
 	}
 	if v := s.id.vars["binlog_row_metadata"]; strings.EqualFold(v, "FULL") {
-		r.ok("binlog_row_metadata", "%s", v)
+		r.OK("binlog_row_metadata", "%s", v)
 	} else {
-		r.warn("binlog_row_metadata", "SET GLOBAL binlog_row_metadata = 'FULL' and in the configuration file",
+		r.Warn("binlog_row_metadata", "SET GLOBAL binlog_row_metadata = 'FULL' and in the configuration file",
 			"%s: the log does not name its columns, and when the table is changed while rows wait to be read, tailer stops or takes one column for another of the same type", v)
 	}
 	if s.id.kind == outbox.MariaDB {
 		if v := s.id.vars["gtid_strict_mode"]; strings.EqualFold(v, "ON") {
-			r.ok("gtid_strict_mode", "%s", v)
+			r.OK("gtid_strict_mode", "%s", v)
 		} else {
-			r.warn("gtid_strict_mode", "SET GLOBAL gtid_strict_mode = ON and in the configuration file, on every server",
+			r.Warn("gtid_strict_mode", "SET GLOBAL gtid_strict_mode = ON and in the configuration file, on every server",
 				"%s: after a failover tailer refuses to go on", v)
 		}
 		return
 	}
 	if s.id.mode == byGTID {
-		r.ok("gtid_mode", "ON")
+		r.OK("gtid_mode", "ON")
 	} else {
-		r.warn("gtid_mode", "SET GLOBAL enforce_gtid_consistency = ON, then gtid_mode = OFF_PERMISSIVE, ON_PERMISSIVE, ON, step by step; then `tailer checkpoint set`",
+		r.Warn("gtid_mode", "SET GLOBAL enforce_gtid_consistency = ON, then gtid_mode = OFF_PERMISSIVE, ON_PERMISSIVE, ON, step by step; then `tailer checkpoint set`",
 			"%s: positions are places in files, and after a failover tailer refuses to go on", s.id.vars["gtid_mode"])
 	}
 }
 
-func (s *Source) checkFilters(ctx context.Context, x *session, r *report) {
+func (s *Source) checkFilters(ctx context.Context, x *session, r *outbox.Findings) {
 	_, f, err := s.logStatus(ctx, x, s.id)
 	if err != nil {
-		r.err("right to see the log's state", strings.Join(s.grants("'USER'@'HOST'"), "; "), s.privilegeError("ask for the log's end", err))
+		r.Err("right to see the log's state", strings.Join(s.grants("'USER'@'HOST'"), "; "), s.privilegeError("ask for the log's end", err))
 		return
 	}
 	if err := f.judge(s.cfg.Tables); err != nil {
-		r.err("binlog filters", "", err)
+		r.Err("binlog filters", "", err)
 		return
 	}
-	r.ok("binlog filters", "none that hides a table")
+	r.OK("binlog filters", "none that hides a table")
 }
 
 // checkDurable: what is published must not be lost to the database.
-func (s *Source) checkDurable(r *report) {
+func (s *Source) checkDurable(r *outbox.Findings) {
 	for _, c := range []struct{ name, why string }{
 		{"sync_binlog", "after a crash of the host the log may lack transactions whose rows were published"},
 		{"innodb_flush_log_at_trx_commit", "after a crash of the host the database may lack transactions whose rows were published"},
 	} {
 		name, why := c.name, c.why
 		if v := s.id.vars[name]; v == "1" {
-			r.ok(name, "1")
+			r.OK(name, "1")
 		} else {
-			r.fail(name, "SET GLOBAL "+name+" = 1 and in the configuration file (RDS: in the parameter group)", "%s: %s", v, why)
+			r.Fail(name, "SET GLOBAL "+name+" = 1 and in the configuration file (RDS: in the parameter group)", "%s: %s", v, why)
 		}
 	}
 }
@@ -164,7 +132,7 @@ func (id *identity) first(names ...string) (name, value string) {
 
 // checkReplica: a server that is itself a replica must log what it applies, in
 // the order in which the source committed.
-func (s *Source) checkReplica(ctx context.Context, x *session, r *report) {
+func (s *Source) checkReplica(ctx context.Context, x *session, r *outbox.Findings) {
 	sql := "show all slaves status"
 	if s.id.kind == outbox.MySQL {
 		sql = "show replica status"
@@ -174,30 +142,30 @@ func (s *Source) checkReplica(ctx context.Context, x *session, r *report) {
 	}
 	rows, err := x.query(ctx, sql)
 	if err != nil {
-		r.warn("replication", "GRANT REPLICA MONITOR ON *.* TO 'USER'@'HOST' (MySQL: REPLICATION CLIENT)", "it cannot be told whether the server is a replica: %s", message(err))
+		r.Warn("replication", "GRANT REPLICA MONITOR ON *.* TO 'USER'@'HOST' (MySQL: REPLICATION CLIENT)", "it cannot be told whether the server is a replica: %s", message(err))
 		return
 	}
 	name, order := s.id.first("replica_preserve_commit_order", "slave_preserve_commit_order")
 	if name != "" && !strings.EqualFold(order, "ON") {
-		r.fail(name, "SET GLOBAL "+name+" = ON and in the configuration file, on every server that may be promoted",
+		r.Fail(name, "SET GLOBAL "+name+" = ON and in the configuration file, on every server that may be promoted",
 			"%s: a replica may commit in another order than its source, and after a failover rows of one aggregate may come in another order", order)
 	} else if name != "" {
-		r.ok(name, "%s", order)
+		r.OK(name, "%s", order)
 	}
 	if len(rows) == 0 {
-		r.ok("replication", "the server is no replica")
+		r.OK("replication", "the server is no replica")
 		return
 	}
 	name, updates := s.id.first("log_replica_updates", "log_slave_updates")
 	if !strings.EqualFold(updates, "ON") {
-		r.fail(name, name+" = ON in the configuration file, then restart the server", "%s: the server is a replica and does not log what it applies", updates)
+		r.Fail(name, name+" = ON in the configuration file, then restart the server", "%s: the server is a replica and does not log what it applies", updates)
 		return
 	}
-	r.warn("replication", "point --source-url at the primary unless this is meant", "the server is a replica: rows are published after they have arrived here")
+	r.Warn("replication", "point --source-url at the primary unless this is meant", "the server is a replica: rows are published after they have arrived here")
 }
 
 // checkRetention looks at how long tailer may be away.
-func (s *Source) checkRetention(r *report) {
+func (s *Source) checkRetention(r *outbox.Findings) {
 	const fix = "SET GLOBAL binlog_expire_logs_seconds = 604800 and in the configuration file " +
 		"(RDS: CALL mysql.rds_set_configuration('binlog retention hours', 168); Cloud SQL: flag binlog_expire_logs_seconds or log retention days; Azure: server parameter)"
 	seconds, err := strconv.ParseFloat(s.id.vars["binlog_expire_logs_seconds"], 64)
@@ -207,15 +175,15 @@ func (s *Source) checkRetention(r *report) {
 	}
 	switch keep := time.Duration(seconds) * time.Second; {
 	case strings.EqualFold(s.id.vars["binlog_expire_logs_auto_purge"], "OFF"), seconds == 0:
-		r.ok("log retention", "the server never purges its log by time")
+		r.OK("log retention", "the server never purges its log by time")
 	case keep < 24*time.Hour:
-		r.warn("log retention", fix, "%s: rows are lost to tailer when it is away for longer", keep)
+		r.Warn("log retention", fix, "%s: rows are lost to tailer when it is away for longer", keep)
 	default:
-		r.ok("log retention", "%s; tailer must not be away for longer", keep)
+		r.OK("log retention", "%s; tailer must not be away for longer", keep)
 	}
 }
 
-func (s *Source) checkTables(ctx context.Context, x *session, r *report) {
+func (s *Source) checkTables(ctx context.Context, x *session, r *outbox.Findings) {
 	for i, t := range s.cfg.Tables {
 		what := "table " + t.String()
 		f, err := s.loadTable(ctx, x, i, false)
@@ -223,12 +191,12 @@ func (s *Source) checkTables(ctx context.Context, x *session, r *report) {
 			err = s.fits(f.shape(i, t))
 		}
 		if err != nil {
-			r.err(what, "", err)
+			r.Err(what, "", err)
 			continue
 		}
-		r.ok(what, "%s with columns %s", f.engine, strings.Join(t.Columns, ", "))
+		r.OK(what, "%s with columns %s", f.engine, strings.Join(t.Columns, ", "))
 		if len(f.key) == 0 {
-			r.warn(what, "ALTER TABLE "+t.quoted()+" ADD PRIMARY KEY (...)", "it has no primary key: a snapshot comes in no particular order")
+			r.Warn(what, "ALTER TABLE "+t.quoted()+" ADD PRIMARY KEY (...)", "it has no primary key: a snapshot comes in no particular order")
 		}
 		s.checkSelect(ctx, x, r, t, &f)
 	}
@@ -236,7 +204,7 @@ func (s *Source) checkTables(ctx context.Context, x *session, r *report) {
 
 // checkSelect reads nothing, but the server checks the right to; the lock that
 // the snapshot takes is tried for a second.
-func (s *Source) checkSelect(ctx context.Context, x *session, r *report, t Table, f *tableFacts) {
+func (s *Source) checkSelect(ctx context.Context, x *session, r *outbox.Findings, t Table, f *tableFacts) {
 	what := "right to read " + t.String()
 	var cols []string
 	for _, c := range t.Columns {
@@ -246,18 +214,18 @@ func (s *Source) checkSelect(ctx context.Context, x *session, r *report, t Table
 	}
 	const without = "the first start's snapshot cannot be read (--snapshot never needs none): %s"
 	if _, err := x.query(ctx, "select "+strings.Join(cols, ", ")+" from "+t.quoted()+" limit 0"); err != nil {
-		r.warn(what, "GRANT SELECT ON "+t.quoted()+" TO 'USER'@'HOST'", without, message(err))
+		r.Warn(what, "GRANT SELECT ON "+t.quoted()+" TO 'USER'@'HOST'", without, message(err))
 		return
 	}
 	if s.id.kind == outbox.MySQL {
 		// EXPLAIN does not check it, and taking the lock would hold up writers.
 		rows, err := x.query(ctx, "show grants")
 		if err == nil && !grantsLock(rows) {
-			r.warn(what, "GRANT LOCK TABLES ON "+quoteIdent(t.Schema)+".* TO 'USER'@'HOST'", without, "LOCK TABLES is not granted")
+			r.Warn(what, "GRANT LOCK TABLES ON "+quoteIdent(t.Schema)+".* TO 'USER'@'HOST'", without, "LOCK TABLES is not granted")
 			return
 		}
 	}
-	r.ok(what, "granted")
+	r.OK(what, "granted")
 }
 
 func grantsLock(rows [][]string) bool {
@@ -272,19 +240,19 @@ func grantsLock(rows [][]string) bool {
 
 // checkDump reads the log from its end until the server has described it: no
 // list of rights tells whether that works.
-func (s *Source) checkDump(ctx context.Context, x *session, r *report) {
+func (s *Source) checkDump(ctx context.Context, x *session, r *outbox.Findings) {
 	if err := s.proveServerID(ctx, x); err != nil {
-		r.err("server id", "", err)
+		r.Err("server id", "", err)
 		return
 	}
-	r.ok("server id", "%d is free", s.serverID())
+	r.OK("server id", "%d is free", s.serverID())
 	holder, err := s.lockHolder(ctx, x, "reader")
 	if err != nil {
-		r.err("log", "", err)
+		r.Err("log", "", err)
 		return
 	}
 	if holder != "" {
-		r.ok("log", "it is being read by %s, under this name", s.describe(ctx, x, holder))
+		r.OK("log", "it is being read by %s, under this name", s.describe(ctx, x, holder))
 		return
 	}
 	end, err := s.end(ctx, x)
@@ -301,8 +269,8 @@ func (s *Source) checkDump(ctx context.Context, x *session, r *report) {
 		err = d.run(ctx, &end)
 	}
 	if !errors.Is(err, errFound) {
-		r.err("log", strings.Join(s.grants("'USER'@'HOST'"), "; "), err)
+		r.Err("log", strings.Join(s.grants("'USER'@'HOST'"), "; "), err)
 		return
 	}
-	r.ok("log", "it can be read, up to %s", end.String())
+	r.OK("log", "it can be read, up to %s", end.String())
 }

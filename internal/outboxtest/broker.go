@@ -148,7 +148,6 @@ type Client struct {
 
 	epoch  int
 	joined bool
-	wrote  bool
 	stall  atomic.Pointer[chan struct{}]
 }
 
@@ -172,7 +171,7 @@ func (c *Client) Fence(ctx context.Context, _ time.Duration) error {
 	}
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
-	c.joined, c.wrote = false, false
+	c.joined = false
 	return c.b.fault(Fence, func() error {
 		c.b.epoch++
 		c.epoch = c.b.epoch
