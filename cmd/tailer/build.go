@@ -18,7 +18,6 @@ import (
 	"github.com/tailer-io/tailer/internal/mapping"
 	"github.com/tailer-io/tailer/internal/mapping/connect"
 	"github.com/tailer-io/tailer/internal/outbox"
-	"github.com/tailer-io/tailer/internal/pg"
 	"github.com/tailer-io/tailer/internal/pipeline"
 	"github.com/tailer-io/tailer/internal/publish"
 )
@@ -26,7 +25,7 @@ import (
 // parts are what a configuration describes, joined, with no connection open.
 type parts struct {
 	registry *prometheus.Registry
-	source   *pg.Source
+	source   source
 	kafka    *publish.Kafka   // nil with --sink stdout
 	file     *checkpoint.File // nil without --checkpoint-file
 	pipeline *pipeline.Pipeline
@@ -72,7 +71,7 @@ func settings(cfg *config.Config) pipeline.Config {
 		Name:               cfg.Name,
 		Version:            version,
 		Instance:           instance(),
-		SourceKind:         outbox.Postgres,
+		SourceKind:         cfg.SourceKind(),
 		SinkKind:           cfg.Sink,
 		CheckpointTopic:    cfg.CheckpointTopic,
 		Transactional:      cfg.Transactional(),
@@ -92,31 +91,18 @@ func settings(cfg *config.Config) pipeline.Config {
 func newMapper(cfg *config.Config) (*mapping.Mapper, error) {
 	m := mapping.Config{TopicPrefix: cfg.TopicPrefix, MaxRowBytes: int(cfg.MaxRowBytes),
 		Types: connect.Postgres, Default: connect.PostgresDefault, Connector: "postgresql", Run: runID()}
+	switch cfg.SourceKind() {
+	case outbox.MySQL:
+		m.Types, m.Default, m.Connector = connect.MySQL, connect.MySQLDefault, "mysql"
+	case outbox.MariaDB:
+		m.Types, m.Default, m.Connector = connect.MariaDB, connect.MariaDBDefault, "mariadb"
+	}
 	for _, t := range cfg.Tables {
 		table := t.Mapping
 		table.Name = t.String()
 		m.Tables = append(m.Tables, table)
 	}
 	return mapping.New(m)
-}
-
-func newSource(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (*pg.Source, error) {
-	c := pg.Config{
-		URL:         cfg.SourceURL,
-		Password:    cfg.SourcePassword,
-		Name:        cfg.Name,
-		Slot:        cfg.PgSlot,
-		Publication: cfg.PgPublication,
-		Temporary:   cfg.Sink == config.SinkStdout && cfg.CheckpointFile == "",
-		Check:       mapper.Check,
-	}
-	for i, t := range cfg.Tables {
-		c.Tables = append(c.Tables, pg.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i), Optional: mapper.Optional(i)})
-	}
-	if err := pg.Validate(c); err != nil {
-		return nil, err
-	}
-	return pg.New(c, log), nil
 }
 
 func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) (*publish.Kafka, error) {

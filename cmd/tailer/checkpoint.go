@@ -51,10 +51,12 @@ func (a *app) checkpointSet() *cobra.Command {
 		Use:   "set [POSITION]",
 		Short: "make the next start stream from a position, from now or from the slot",
 		Long: `Make the next start stream from a position of the log, from the slot's confirmed
-position, or from now on. Rows between the old and the new position are skipped,
-or published again. The position is proven against the server first; the record
-that is replaced is printed.`,
+position (Postgres), or from now on. A position is an LSN, a GTID set, MariaDB's
+GTID position, or FILE:OFFSET of a binlog. Rows between the old and the new
+position are skipped, or published again. The position is proven against the
+server first; the record that is replaced is printed.`,
 		Example: `  tailer checkpoint set 0/16B3748 --config /etc/tailer.yaml
+  tailer checkpoint set 0-1-42 --config /etc/tailer.yaml
   tailer checkpoint set --from-slot --config /etc/tailer.yaml
   tailer checkpoint set --now --config /etc/tailer.yaml`,
 		Args: cobra.ArbitraryArgs,
@@ -62,7 +64,7 @@ that is replaced is printed.`,
 	}
 	config.AddFlags(cmd.Flags(), config.Checkpoint)
 	cmd.Flags().BoolVar(&now, "now", false, "skip everything that is committed so far")
-	cmd.Flags().BoolVar(&fromSlot, "from-slot", false, "go on at the slot's confirmed position")
+	cmd.Flags().BoolVar(&fromSlot, "from-slot", false, "Postgres: go on at the slot's confirmed position")
 	return cmd
 }
 
@@ -108,7 +110,7 @@ func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot boo
 func (p *parts) atSlot(ctx context.Context) (outbox.Resume, error) {
 	exists, at, err := p.source.Anchor(ctx)
 	if err == nil && !exists {
-		err = outbox.Refuse("slot_missing", "`tailer checkpoint reset` starts anew", "there is no slot to start from")
+		err = outbox.Refuse("slot_missing", "`tailer checkpoint reset` starts anew, `tailer checkpoint set POSITION` goes on elsewhere", "there is no slot to start from")
 	}
 	return at, err
 }
@@ -118,7 +120,7 @@ func (p *parts) atSlot(ctx context.Context) (outbox.Resume, error) {
 func (p *parts) atPosition(text string) (func(context.Context) (outbox.Resume, error), error) {
 	position, err := p.source.ParsePosition(text)
 	if err != nil {
-		return nil, &outbox.Invalid{Text: err.Error(), Hint: "want a position such as 0/16B3748, --now or --from-slot"}
+		return nil, &outbox.Invalid{Text: err.Error(), Hint: "want " + p.source.Example() + "; or --now"}
 	}
 	return func(ctx context.Context) (outbox.Resume, error) {
 		r, err := p.source.Now(ctx)
@@ -131,8 +133,8 @@ func (a *app) checkpointReset() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset",
 		Short: "forget the checkpoint and drop the slot: the next start is a first start",
-		Long: `Forget the checkpoint and drop the replication slot. The next start is a first
-start: with --snapshot initial it publishes the rows that are in the tables, with
+		Long: `Forget the checkpoint and, in Postgres, drop the replication slot. The next start
+is a first start: with --snapshot initial it publishes the rows that are in the tables, with
 --snapshot never only what is inserted from then on. The record that is
 forgotten is printed.`,
 		Example: "  tailer checkpoint reset --config /etc/tailer.yaml",

@@ -200,6 +200,9 @@ last error  2026-01-02T03:04:05Z broker down
 	if status, stdout, stderr := execute(t, nil, "status", "--http-addr", addr); status != 0 || stdout != want || stderr != "" {
 		t.Errorf("%d\n%s\n%s", status, stdout, stderr)
 	}
+	if got := logLag(nil, new(float64)); got != "0 transactions" {
+		t.Errorf("a source with GTIDs: %s", got)
+	}
 	status, stdout, stderr := execute(t, []string{"TAILER_HTTP_ADDR=" + addr}, "status", "--ready", "--output=json")
 	if status != 1 || !strings.HasPrefix(stdout, `{"name":"orders"`) || stderr != "tailer: not ready: broker down\n" {
 		t.Errorf("%d %q %q", status, stdout, stderr)

@@ -19,6 +19,7 @@ func (a *app) runCommand() *cobra.Command {
 reached. Status 1: a failure that a restart may cure; 2: wrong configuration;
 3: refused, an operator must decide.`,
 		Example: `  tailer run --source-url postgres://app@127.0.0.1:5432/shop --kafka-brokers 127.0.0.1:9092
+  tailer run --source-url mariadb://app@127.0.0.1:3306/shop --kafka-brokers 127.0.0.1:9092
   tailer run --source-url postgres://app@127.0.0.1:5432/shop --sink stdout
   tailer run --config /etc/tailer.yaml --until now`,
 		Args: noArguments,
@@ -39,7 +40,7 @@ func (a *app) run(cmd *cobra.Command) error {
 	}
 	if cfg.Until != "" && cfg.Until != "now" {
 		if _, err := p.source.ParsePosition(cfg.Until); err != nil {
-			return &outbox.Invalid{Option: "until", Text: err.Error(), Hint: "allowed are now and a position such as 0/16B3748"}
+			return &outbox.Invalid{Option: "until", Text: err.Error(), Hint: "allowed are now and " + p.source.Example()}
 		}
 	}
 	group, ctx := errgroup.WithContext(cmd.Context())

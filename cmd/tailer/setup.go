@@ -14,9 +14,9 @@ func (a *app) setupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setup",
 		Short: "create what is missing: publication, checkpoint topic, slot",
-		Long: `Create what is missing: the publication, the checkpoint topic and, with
---snapshot never, the replication slot. (The slot of a first start with snapshot
-is run's own to make.) run does the same by itself where it has the rights;
+		Long: `Create what is missing: the checkpoint topic and, in Postgres, the publication
+and, with --snapshot never, the replication slot. (The slot of a first start with
+snapshot is run's own to make.) run does the same by itself where it has the rights;
 setup is for when it has not: --print prints the statements and command lines,
 with the least rights that run needs, and changes nothing.`,
 		Example: `  tailer setup --config /etc/tailer.yaml

@@ -112,16 +112,17 @@ func fetch(ctx context.Context, url string) ([]byte, int, error) {
 // answer is what the command shows of /status. Numbers are null when the
 // server cannot be asked.
 type answer struct {
-	Name           string   `json:"name"`
-	Version        string   `json:"version"`
-	State          string   `json:"state"`
-	Reason         string   `json:"reason"`
-	Position       string   `json:"position"`
-	ServerPosition string   `json:"server_position"`
-	LagSeconds     *float64 `json:"lag_seconds"`
-	LagBytes       *float64 `json:"lag_bytes"`
-	Published      uint64   `json:"published"`
-	LastError      struct {
+	Name            string   `json:"name"`
+	Version         string   `json:"version"`
+	State           string   `json:"state"`
+	Reason          string   `json:"reason"`
+	Position        string   `json:"position"`
+	ServerPosition  string   `json:"server_position"`
+	LagSeconds      *float64 `json:"lag_seconds"`
+	LagBytes        *float64 `json:"lag_bytes"`
+	LagTransactions *float64 `json:"lag_transactions"` // in place of LagBytes where positions are GTIDs
+	Published       uint64   `json:"published"`
+	LastError       struct {
 		Time *time.Time `json:"time"`
 		Text string     `json:"text"`
 	} `json:"last_error"`
@@ -144,10 +145,18 @@ func (a *app) printStatus(body []byte, output string) error {
 	if s.LastError.Time != nil {
 		lastError = s.LastError.Time.Format(time.RFC3339) + " " + s.LastError.Text
 	}
-	_, err := fmt.Fprintf(a.stdout, "name        %s (tailer %s)\nstate       %s\nposition    %s\nserver      %s\nlag         %s s, %s bytes\npublished   %d\nlast error  %s\n",
+	_, err := fmt.Fprintf(a.stdout, "name        %s (tailer %s)\nstate       %s\nposition    %s\nserver      %s\nlag         %s s, %s\npublished   %d\nlast error  %s\n",
 		s.Name, s.Version, oneLine(state), orUnknown(s.Position), orUnknown(s.ServerPosition),
-		number(s.LagSeconds, 3), number(s.LagBytes, 0), s.Published, oneLine(lastError))
+		number(s.LagSeconds, 3), logLag(s.LagBytes, s.LagTransactions), s.Published, oneLine(lastError))
 	return err
+}
+
+// logLag is the lag in the unit that the source counts.
+func logLag(bytes, transactions *float64) string {
+	if transactions != nil {
+		return number(transactions, 0) + " transactions"
+	}
+	return number(bytes, 0) + " bytes"
 }
 
 func orUnknown(s string) string {

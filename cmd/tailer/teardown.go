@@ -21,8 +21,8 @@ func (a *app) teardownCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "teardown",
 		Short: "drop slot and publication, forget the checkpoint",
-		Long: `Drop the replication slot and the publication and forget the checkpoint of this
-name. A later run is a first start again. Asks first; --yes answers for scripts.
+		Long: `Forget the checkpoint of this name and, in Postgres, drop the replication slot and
+the publication. A later run is a first start again. Asks first; --yes answers for scripts.
 The topics with messages stay, and so does the checkpoint topic.`,
 		Example: `  tailer teardown --config /etc/tailer.yaml
   tailer teardown --config /etc/tailer.yaml --yes`,
@@ -44,7 +44,10 @@ func (a *app) teardown(cmd *cobra.Command, yes bool) error {
 		return err
 	}
 	if !yes {
-		question := fmt.Sprintf("drop slot %s and publication %s and forget the checkpoint of %s?", cfg.PgSlot, cfg.PgPublication, cfg.Name)
+		question := fmt.Sprintf("forget the checkpoint of %s?", cfg.Name)
+		if what := p.source.Belongings(); len(what) > 0 {
+			question = fmt.Sprintf("drop %s and forget the checkpoint of %s?", strings.Join(what, " and "), cfg.Name)
+		}
 		if err := a.confirm(question); err != nil {
 			return err
 		}
@@ -56,7 +59,10 @@ func (a *app) teardown(cmd *cobra.Command, yes bool) error {
 	defer p.source.Close()
 	done, err := p.source.Teardown(cmd.Context())
 	if forgot {
-		a.printLines([]string{"dropped slot " + cfg.PgSlot + " and forgot the checkpoint of " + cfg.Name})
+		if cfg.PgSlot != "" {
+			a.printLines([]string{"dropped slot " + cfg.PgSlot})
+		}
+		a.printLines([]string{"forgot the checkpoint of " + cfg.Name})
 		done = slices.DeleteFunc(done, func(line string) bool { return strings.HasPrefix(line, "slot ") }) // gone already
 	}
 	a.printLines(done)

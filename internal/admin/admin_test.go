@@ -64,7 +64,7 @@ func TestProbes(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	f := healthy()
-	f.status.LagBytes = pipeline.Number(math.NaN())
+	f.status.LagBytes, f.status.LagTransactions = pipeline.Number(math.NaN()), pipeline.Number(math.NaN())
 	code, header, body := get(t, handler(f, prometheus.NewRegistry(), false), "GET", "/status")
 	if code != 200 || header.Get("Content-Type") != "application/json" {
 		t.Fatalf("%d %v", code, header)

@@ -53,7 +53,7 @@ func newView(r Reporter, now time.Time) view {
 		Status:    s,
 		Mood:      mood(s.State),
 		LagTime:   seconds(float64(s.LagSeconds)),
-		LagLog:    size(float64(s.LagBytes)),
+		LagLog:    logLag(s),
 		Rows:      thousands(s.Published),
 		ErrorText: s.LastError.Text,
 		Now:       now.UTC().Format(time.RFC3339),
@@ -92,6 +92,15 @@ func seconds(s float64) string {
 		return time.Duration(s * float64(time.Second)).Truncate(time.Second).String()
 	}
 	return strconv.FormatFloat(s, 'f', 1, 64) + " s"
+}
+
+// logLag is the lag in the unit that the source counts.
+func logLag(s pipeline.Status) string {
+	n := float64(s.LagTransactions)
+	if !math.IsNaN(float64(s.LagBytes)) || math.IsNaN(n) {
+		return size(float64(s.LagBytes))
+	}
+	return thousands(uint64(n)) + " transactions"
 }
 
 func size(n float64) string {

@@ -158,14 +158,14 @@ func (r *Record) Fits(name string, id outbox.Identity, cluster string, tables []
 			name, r.Source.Kind, r.Source.Identity, src.Kind, src.Identity)
 	case r.Cluster != cluster:
 		return outbox.Refuse(ReasonOtherCluster,
-			"if these brokers really are to receive what follows, `tailer checkpoint set --from-slot` accepts it",
+			"if these brokers really are to receive what follows, `tailer checkpoint set "+r.Position+"` accepts it",
 			"the checkpoint of %q was written to another Kafka cluster: %q, this one is %q; what is published there may be missing here",
 			name, r.Cluster, cluster)
 	case !slices.Equal(r.Tables, Sorted(tables)):
 		// Rows inserted into an added table before now would be missing, and
 		// those of a removed one unpublished, without a word.
 		return outbox.Refuse(ReasonTables,
-			"configure the same tables, or `tailer checkpoint set --from-slot` accepts the new list: rows that were in an added table before are then not published",
+			"configure the same tables, or `tailer checkpoint set "+r.Position+"` accepts the new list: rows that were in an added table before are then not published",
 			"the checkpoint of %q is of the tables %s, configured are %s",
 			name, strings.Join(r.Tables, ", "), strings.Join(Sorted(tables), ", "))
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tailer-io/tailer/internal/mapping"
+	"github.com/tailer-io/tailer/internal/outbox"
 )
 
 // Values of the options that are a choice.
@@ -47,9 +48,13 @@ type Config struct {
 	Tables []Table
 	// Preset names the message format.
 	Preset string
-	// PgSlot and PgPublication are names in the database.
+	// PgSlot and PgPublication are names in the database; "" for MySQL and
+	// MariaDB.
 	PgSlot        string
 	PgPublication string
+	// MySQLServerID is the id of a replica that tailer takes on; 0 lets the
+	// source derive one.
+	MySQLServerID uint32
 	// MaxRowBytes is the greatest size of a row's mapped columns, in bytes.
 	MaxRowBytes Size
 
@@ -120,6 +125,7 @@ type Config struct {
 
 // Table is one outbox table.
 type Table struct {
+	// Schema is the schema, for MySQL and MariaDB the database.
 	Schema string
 	Name   string
 	// Mapping says what becomes of its rows; its Name is not filled in.
@@ -136,6 +142,15 @@ func (c *Config) TableNames() []string {
 		names[i] = t.String()
 	}
 	return names
+}
+
+// SourceKind is what SourceURL's scheme says.
+func (c *Config) SourceKind() outbox.Kind { return kindOf(c.SourceURL) }
+
+// isBinlog tells MySQL and MariaDB from Postgres.
+func (c *Config) isBinlog() bool {
+	kind := c.SourceKind()
+	return kind == outbox.MySQL || kind == outbox.MariaDB
 }
 
 // Transactional reports whether messages and checkpoint go into one Kafka

@@ -228,11 +228,21 @@ func TestBad(t *testing.T) {
 		want string
 	}{
 		{"no source", []string{"--kafka-brokers=k:1"}, nil,
-			"--source-url: is required, for example postgres://user@host:5432/database"},
+			"--source-url: is required, for example postgres://user@host:5432/database or mysql://user@host:3306/database"},
 		{"no url", with("--source-url=host=db password=x"), nil,
-			"--source-url: is not a URL; allowed is postgres://user@host:5432/database"},
-		{"scheme", with("--source-url=mysql://u:p@h/db"), nil,
-			`--source-url: scheme "mysql" is not one of postgres, postgresql`},
+			"--source-url: is not a URL; allowed is postgres://user@host:5432/database or mysql://user@host:3306/database"},
+		{"scheme", with("--source-url=oracle://u:p@h/db"), nil,
+			`--source-url: scheme "oracle" is not one of postgres, postgresql, mysql, mariadb`},
+		{"slot for MySQL", with("--source-url=mysql://u@h/db", "--pg-slot=s"), nil,
+			"--pg-slot: is for postgres:// only; mysql:// needs no slot"},
+		{"publication for MariaDB", with("--source-url=mariadb://u@h/db", "--pg-publication=p"), nil,
+			"--pg-publication: is for postgres:// only; mariadb:// needs no publication"},
+		{"server id for Postgres", with("--mysql-server-id=7"), nil,
+			"--mysql-server-id: is for mysql:// and mariadb:// only"},
+		{"server id", with("--source-url=mysql://u@h/db", "--mysql-server-id=4294967296"), nil,
+			`--mysql-server-id: "4294967296" is not a whole number from 0 to 4294967295`},
+		{"table without database", with("--source-url=mysql://u@h", "--name=n"), nil,
+			`--outbox-table: "outbox" is in no database: --source-url names none; want database.name`},
 		{"no database", with("--source-url=postgres://"), nil,
 			"--name: is required, because --source-url names no database"},
 		{"two passwords", with("--source-url=postgres://u:p@h/db", "--source-password-file=pw"), nil,
@@ -440,6 +450,8 @@ func TestDatabaseOf(t *testing.T) {
 		"postgres://h/?user=me":               "me",
 		"postgres://h":                        "",
 		"postgres://u@h/shop?dbname=override": "override",
+		"mysql://u@h:3306/shop?ssl-mode=x":    "shop",
+		"mariadb://u@h":                       "", // nobody takes the user's name for it
 	} {
 		if got := databaseOf(url); got != want {
 			t.Errorf("%s: got %q, want %q", url, got, want)
@@ -451,6 +463,20 @@ func TestDefaultName(t *testing.T) {
 	c := mustLoad(t, []string{"--source-url", "postgres://h/my%20sh%C3%B6p", "--sink=stdout"}, nil)
 	if c.Name != "tailer-my-sh-p" || c.PgSlot != "tailer_my_sh_p" {
 		t.Errorf("name %s, slot %s", c.Name, c.PgSlot)
+	}
+}
+
+func TestBinlogSource(t *testing.T) {
+	c := mustLoad(t, []string{"--source-url=mysql://u@h/shop", "--outbox-table=outbox,billing.outbox", "--sink=stdout"}, nil)
+	if want := []Table{{Schema: "shop", Name: "outbox"}, {Schema: "billing", Name: "outbox"}}; !reflect.DeepEqual(c.Tables, want) {
+		t.Errorf("got %v, want %v", c.Tables, want)
+	}
+	if c.SourceKind() != outbox.MySQL || c.Name != "tailer-shop" || c.PgSlot != "" || c.PgPublication != "" {
+		t.Errorf("kind %s, name %s, slot %q, publication %q", c.SourceKind(), c.Name, c.PgSlot, c.PgPublication)
+	}
+	_, err := load(t, Run, []string{"--source-url=mariadb://u@h/shop", "--outbox-table=outbox,shop.outbox", "--sink=stdout"}, nil)
+	if err == nil || err.Error() != "--outbox-table: shop.outbox is given twice" {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -114,7 +114,7 @@ func (c *Config) readTables(f *file, set settings) error {
 			Text: fmt.Sprintf("is given beside the list of tables in %s:%d; only one of them is allowed", f.path, f.tablesLine)}
 	}
 	for _, e := range f.tables {
-		t, err := parseTable(e.table)
+		t, err := c.parseTable(e.table)
 		if err != nil {
 			return f.bad(e.line, "table %s", err)
 		}
@@ -126,9 +126,12 @@ func (c *Config) readTables(f *file, set settings) error {
 	}
 	if len(c.outboxTables) == 0 {
 		c.outboxTables = []string{"public.outbox"}
+		if c.isBinlog() {
+			c.outboxTables[0] = "outbox"
+		}
 	}
 	for _, name := range c.outboxTables {
-		t, err := parseTable(name)
+		t, err := c.parseTable(name)
 		if err != nil {
 			return invalid("outbox-table", "%s", err)
 		}
@@ -137,9 +140,16 @@ func (c *Config) readTables(f *file, set settings) error {
 	return nil
 }
 
-// parseTable reads "schema.name".
-func parseTable(s string) (Table, error) {
+// parseTable reads "schema.name"; a name alone is in the URL's database, where
+// databases are all the schemas there are.
+func (c *Config) parseTable(s string) (Table, error) {
 	schema, name, ok := strings.Cut(s, ".")
+	if own := databaseOf(c.SourceURL); !ok && c.isBinlog() {
+		if own == "" {
+			return Table{}, fmt.Errorf("%q is in no database: --source-url names none; want database.name", s)
+		}
+		schema, name, ok = own, s, true
+	}
 	if !ok || schema == "" || name == "" || strings.ContainsAny(name, ".") || strings.ContainsAny(s, "\"\x00") ||
 		len(schema) > maxIdentifier || len(name) > maxIdentifier {
 		return Table{}, fmt.Errorf("%q is not schema.name, without quotes, each at most %d bytes", s, maxIdentifier)
@@ -156,8 +166,10 @@ func (c *Config) derive(set settings) {
 		}
 	}
 	if c.Name != "" {
-		setDefault(&c.PgSlot, identifier(c.Name))
-		setDefault(&c.PgPublication, identifier(c.Name))
+		if !c.isBinlog() {
+			setDefault(&c.PgSlot, identifier(c.Name))
+			setDefault(&c.PgPublication, identifier(c.Name))
+		}
 		if c.Sink == SinkKafka && c.CheckpointFile == "" {
 			setDefault(&c.CheckpointTopic, "tailer-checkpoint."+c.Name)
 		}

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/tailer-io/tailer/internal/outbox"
 )
 
 // These functions take a URL apart by hand: net/url refuses what libpq allows
@@ -52,12 +54,28 @@ func scheme(s string) string {
 	return before
 }
 
-// databaseOf is the database that a URL names, as libpq understands it: the
-// dbname parameter, the path, else the user's name.
+// kindOf is the kind of the source that a URL's scheme names, "" for none.
+func kindOf(s string) outbox.Kind {
+	switch scheme(s) {
+	case "postgres", "postgresql":
+		return outbox.Postgres
+	case "mysql":
+		return outbox.MySQL
+	case "mariadb":
+		return outbox.MariaDB
+	}
+	return ""
+}
+
+// databaseOf is the database that a URL names. For Postgres it is what libpq
+// understands: the dbname parameter, the path, else the user's name.
 func databaseOf(s string) string {
 	_, rest, _ := strings.Cut(s, "://")
 	authority, rest := cutAny(rest, "/?#")
 	path, query := cutAny(strings.TrimPrefix(rest, "/"), "?#")
+	if kind := kindOf(s); kind == outbox.MySQL || kind == outbox.MariaDB {
+		return unescape(path)
+	}
 	parameters, err := url.ParseQuery(strings.TrimPrefix(query, "?"))
 	if err != nil {
 		parameters = nil // pg.Validate says so

@@ -48,17 +48,23 @@ func (c *Config) validate(cmd Command, set settings) error {
 func (c *Config) validateSource() error {
 	switch s := scheme(c.SourceURL); {
 	case c.SourceURL == "":
-		return invalid("source-url", "is required, for example postgres://user@host:5432/database")
+		return invalid("source-url", "is required, for example postgres://user@host:5432/database or mysql://user@host:3306/database")
 	case s == "":
-		return invalid("source-url", "is not a URL; allowed is postgres://user@host:5432/database")
-	case s != "postgres" && s != "postgresql":
-		return invalid("source-url", "scheme %q is not one of postgres, postgresql", s)
+		return invalid("source-url", "is not a URL; allowed is postgres://user@host:5432/database or mysql://user@host:3306/database")
+	case c.SourceKind() == "":
+		return invalid("source-url", "scheme %q is not one of postgres, postgresql, mysql, mariadb", s)
 	case c.SourcePassword != "" && hasPassword(c.SourceURL):
 		return invalid("source-password-file", "is given, but --source-url holds a password too; only one of them is allowed")
 	case c.Name == "":
 		return invalid("name", "is required, because --source-url names no database")
 	case !isName(c.Name, maxName):
 		return invalid("name", "%q is not 1 to %d %s", c.Name, maxName, legalName)
+	case c.isBinlog() && c.PgSlot != "":
+		return invalid("pg-slot", "is for postgres:// only; %s:// needs no slot", s)
+	case c.isBinlog() && c.PgPublication != "":
+		return invalid("pg-publication", "is for postgres:// only; %s:// needs no publication", s)
+	case !c.isBinlog() && c.MySQLServerID != 0:
+		return invalid("mysql-server-id", "is for mysql:// and mariadb:// only")
 	case strings.Trim(c.PgSlot, slotBytes) != "" || len(c.PgSlot) > maxIdentifier:
 		return invalid("pg-slot", "%q is not 1 to %d of a-z, 0-9 and underscore", c.PgSlot, maxIdentifier)
 	case len(c.PgPublication) > maxIdentifier || strings.ContainsRune(c.PgPublication, 0):

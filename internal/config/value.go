@@ -100,6 +100,8 @@ func (o *option) parse(c *Config, values []string) error {
 		return parseInt(p, last, math.MaxInt32, bad)
 	case *int16:
 		return parseInt(p, last, math.MaxInt16, bad)
+	case *uint32:
+		return parseInt(p, last, math.MaxUint32, bad)
 	default:
 		panic(fmt.Sprintf("option %s has a field of type %T", o.name, p))
 	}
@@ -107,7 +109,7 @@ func (o *option) parse(c *Config, values []string) error {
 }
 
 // parseInt reads a whole number that is not negative: no option has another.
-func parseInt[T int16 | int32 | int64](p *T, s string, limit int64, bad func(string) error) error {
+func parseInt[T int16 | int32 | int64 | uint32](p *T, s string, limit int64, bad func(string) error) error {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 || n > limit {
 		return bad(fmt.Sprintf("not a whole number from 0 to %d", limit))
@@ -135,6 +137,8 @@ func (o *option) text(c *Config) string {
 		return strconv.FormatInt(int64(*p), 10)
 	case *int16:
 		return strconv.FormatInt(int64(*p), 10)
+	case *uint32:
+		return strconv.FormatUint(uint64(*p), 10)
 	default:
 		panic(fmt.Sprintf("option %s has a field of type %T", o.name, p))
 	}
@@ -152,7 +156,7 @@ func (o *option) kind() string {
 		return "duration"
 	case *Size:
 		return "size"
-	case *int64, *int32, *int16:
+	case *int64, *int32, *int16, *uint32:
 		return "number"
 	case *[]string:
 		return "list"

@@ -70,6 +70,9 @@ func (s *Source) SetupSQL() []string {
 		"SET PERSIST binlog_expire_logs_seconds = 604800;")
 }
 
+// Belongings is nil: Teardown has nothing to remove.
+func (s *Source) Belongings() []string { return nil }
+
 // Teardown ends what an instance of this name left connected; there is nothing
 // to drop. While an instance is active it refuses. It opens what it needs; the
 // caller ends it with Close.

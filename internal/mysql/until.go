@@ -22,14 +22,14 @@ func (s *Source) Until(ctx context.Context, until string) error {
 			return err
 		}
 	} else if p, err = parsePlace(s.id.mode, until); err != nil {
-		return &outbox.Invalid{Option: "until", Text: fmt.Sprintf("%q is no position of this server", until), Hint: "allowed are now, or " + s.example()}
+		return &outbox.Invalid{Option: "until", Text: fmt.Sprintf("%q is no position of this server", until), Hint: "allowed are now, or " + s.Example()}
 	}
 	s.until = &p
 	return nil
 }
 
-// example shows what a position looks like.
-func (s *Source) example() string {
+// Example shows what a position looks like.
+func (s *Source) Example() string {
 	if s.addr != nil && s.addr.kind == outbox.MariaDB {
 		return "a GTID position such as 0-1-42,1-7-100"
 	}
@@ -50,7 +50,7 @@ func (s *Source) ParsePosition(text string) (outbox.Position, error) {
 			return outbox.Position{Kind: kind, Text: p.String()}, nil
 		}
 	}
-	return outbox.Position{}, fmt.Errorf("parse position %q: want %s", text, s.example())
+	return outbox.Position{}, fmt.Errorf("parse position %q: want %s", text, s.Example())
 }
 
 // Now is the end of the server's log: a checkpoint there skips everything

@@ -96,7 +96,7 @@ func (s *Source) Gauges(ctx context.Context) (outbox.Gauges, error) {
 	if err != nil {
 		return g, err
 	}
-	g.At, g.Server = time.Now(), s.position(&p)
+	g.At, g.Server, g.InTransactions = time.Now(), s.position(&p), p.mode != byFile
 	return g, nil
 }
 

@@ -99,6 +99,9 @@ type Gauges struct {
 	At time.Time
 	// Server is the end of the server's log.
 	Server Position
+	// InTransactions means that log is counted in transactions (GTIDs), not
+	// in bytes, where two positions are compared.
+	InTransactions bool
 	// ConfirmedLagBytes is the log between the confirmed position and the
 	// server's end (slot_confirmed_lag_bytes).
 	ConfirmedLagBytes float64

@@ -82,6 +82,11 @@ func (s *Source) SetupSQL() []string {
 	)
 }
 
+// Belongings names what Teardown removes, for the question before.
+func (s *Source) Belongings() []string {
+	return []string{"slot " + s.cfg.Slot, "publication " + s.cfg.Publication}
+}
+
 // Teardown drops the slot and the publication, and returns what it did, a line
 // for each, also beside an error. While somebody reads from the slot it
 // refuses. It opens what it needs; the caller ends it with Close.

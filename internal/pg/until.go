@@ -38,6 +38,9 @@ func (s *Source) Until(ctx context.Context, until string) error {
 	return nil
 }
 
+// Example shows what a position looks like.
+func (s *Source) Example() string { return "an LSN such as 0/16B3748" }
+
 // ParsePosition reads an LSN that an operator typed. It is not compared with
 // the server: Prove does that.
 func (s *Source) ParsePosition(text string) (outbox.Position, error) {

@@ -84,7 +84,7 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 	}
 	reached(StepFirstPhase)
 
-	// 3. The slot, with a snapshot of the tables at its position. A crash
+	// 3. The slot (MySQL: nothing but a moment's lock), with a snapshot of the tables at its position. A crash
 	// here leaves both the slot and the record.
 	if exists {
 		if err := p.source.DropAnchor(ctx); err != nil {
@@ -95,7 +95,7 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 	snap, err := p.source.CreateAnchor(ctx)
 	waiting()
 	if err != nil {
-		return nil, fmt.Errorf("create the slot: %w", err)
+		return nil, fmt.Errorf("begin at a snapshot of the tables: %w", err)
 	}
 	defer snap.Close()
 	reached(StepFirstSlot)

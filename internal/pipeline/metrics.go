@@ -167,6 +167,7 @@ func (p *Pipeline) restarted(kind string) { p.metrics.restarts.WithLabelValues(k
 var (
 	descLag       = desc("source_lag_seconds", "Now minus the commit time of the oldest row read and not committed; 0 when the server's end is reached, NaN when the server cannot be asked.")
 	descLagBytes  = desc("source_lag_bytes", "Log between what was read and the server's end.")
+	descLagTxns   = desc("source_lag_transactions", "Transactions between what was read and the server's end, where positions are GTIDs; then there is no source_lag_bytes.")
 	descConfirmed = desc("slot_confirmed_lag_bytes", "Log between the confirmed position and the server's end.")
 	descRetained  = desc("slot_retained_bytes", "Log that the server keeps for us.")
 	descSafe      = desc("slot_safe_wal_bytes", "Log that may still be written before the server cuts us off.")
@@ -192,7 +193,7 @@ var (
 type gauges struct{ report *report }
 
 func (g *gauges) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descLag, descLagBytes, descConfirmed, descRetained, descSafe, descSaved,
+	for _, d := range []*prometheus.Desc{descLag, descLagBytes, descLagTxns, descConfirmed, descRetained, descSafe, descSaved,
 		descError, descInFlight, descSource, descSink, descActive, descRefused} {
 		c <- d
 	}
@@ -210,7 +211,11 @@ func (g *gauges) Collect(c chan<- prometheus.Metric) {
 	if r.pollErr != nil {
 		known = unknownGauges
 	}
-	put(descLagBytes, r.lagBytes(r.readUpTo()))
+	if r.gauges.InTransactions {
+		put(descLagTxns, r.logBehind(r.readUpTo()))
+	} else {
+		put(descLagBytes, r.logBehind(r.readUpTo()))
+	}
 	for d, v := range map[*prometheus.Desc]float64{descConfirmed: known.ConfirmedLagBytes,
 		descRetained: known.RetainedBytes, descSafe: known.SafeBytes} {
 		if v < 0 {

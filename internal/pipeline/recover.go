@@ -158,7 +158,7 @@ func barrierInstance(value []byte) string {
 
 func vanished(topic string) error {
 	return outbox.Refuse("checkpoint_vanished",
-		"find out who deleted it; `tailer checkpoint set --from-slot` goes on from the slot's position and may publish rows twice, `tailer checkpoint reset` starts anew with a snapshot",
+		"find out who deleted it; `tailer checkpoint set POSITION` goes on from a position of the database's log (Postgres: --from-slot, the slot's) and may publish rows twice, `tailer checkpoint reset` starts anew with a snapshot",
 		"the checkpoint in topic %s has vanished while this process was using it: which rows are published is not known any more", topic)
 }
 

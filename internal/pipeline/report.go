@@ -200,9 +200,10 @@ func (r *report) readUpTo() outbox.Position {
 	return r.handoff.ReadUpTo().Position
 }
 
-// lagBytes is the log between p and the server's end as it was asked for
-// last; NaN when nobody can say. r.mu is held.
-func (r *report) lagBytes(p outbox.Position) float64 {
+// logBehind is the log between p and the server's end as it was asked for
+// last, in bytes or, where gauges say so, transactions; NaN when nobody can
+// say. r.mu is held.
+func (r *report) logBehind(p outbox.Position) float64 {
 	if r.pollErr != nil || r.behind == nil || p.IsZero() {
 		return math.NaN()
 	}
@@ -245,7 +246,7 @@ func (r *report) oldest() time.Time {
 // atEnd tells whether everything up to the server's end, as it was asked for
 // last, is read and committed. r.mu is held.
 func (r *report) atEnd() bool {
-	return r.oldest().IsZero() && r.lagBytes(r.readUpTo()) == 0
+	return r.oldest().IsZero() && r.logBehind(r.readUpTo()) == 0
 }
 
 // lag is source_lag_seconds. r.mu is held.
@@ -291,8 +292,12 @@ func (r *report) Status() Status {
 		LastError:      r.lastError,
 	}
 	here := outbox.Position{Kind: r.identity.Kind, Text: r.position}
-	s.LagBytes = Number(r.lagBytes(here))
-	if s.LagBytes == 0 {
+	behind := r.logBehind(here)
+	s.LagBytes, s.LagTransactions = Number(behind), Number(math.NaN())
+	if r.gauges.InTransactions {
+		s.LagBytes, s.LagTransactions = s.LagTransactions, s.LagBytes
+	}
+	if behind == 0 {
 		s.ServerPosition = s.Position // which may be newer than the last answer
 	}
 	switch {

@@ -37,8 +37,10 @@ type Status struct {
 	// committed; null when the server cannot be asked.
 	LagSeconds Number `json:"lag_seconds"`
 	// LagBytes is the log between Position and ServerPosition; null when the
-	// server cannot be asked.
+	// server cannot be asked, or counts transactions.
 	LagBytes Number `json:"lag_bytes"`
+	// LagTransactions is the same where positions are GTIDs; else null.
+	LagTransactions Number `json:"lag_transactions"`
 	// Published counts rows since the process started.
 	Published uint64 `json:"published"`
 	// Poison counts rows that could not be published, by action.
