@@ -54,7 +54,7 @@ lint: $(STATICCHECK) ## gofmt, go vet, staticcheck, import rules, and shellcheck
 $(STATICCHECK):
 	GOBIN=$(@D) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
 
-demo: build ## watch orders go from a database to Kafka (SOURCE=postgres)
+demo: build ## watch orders go from a database to Kafka (SOURCE=postgres, mysql or mariadb)
 	SOURCE=$(SOURCE) scripts/demo
 
 bench: build ## throughput, CPU, memory and latency beside pg_recvlogical (BENCHFLAGS=-help lists its options)
