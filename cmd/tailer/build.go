@@ -84,18 +84,19 @@ func settings(cfg *config.Config) pipeline.Config {
 		CreateTopics:       cfg.CreateTopics,
 		Until:              cfg.Until,
 		OnPoison:           cfg.OnPoison,
+		DeadLetterTopic:    cfg.DeadLetterTopic,
 		OnRefusal:          cfg.OnRefusal,
 	}
 }
 
 func newMapper(cfg *config.Config) (*mapping.Mapper, error) {
 	m := mapping.Config{TopicPrefix: cfg.TopicPrefix, MaxRowBytes: int(cfg.MaxRowBytes),
-		Types: connect.Postgres, Default: connect.PostgresDefault, Connector: "postgresql", Run: runID()}
+		Source: connect.Postgres, Run: runID()}
 	switch cfg.SourceKind() {
 	case outbox.MySQL:
-		m.Types, m.Default, m.Connector = connect.MySQL, connect.MySQLDefault, "mysql"
+		m.Source = connect.MySQL
 	case outbox.MariaDB:
-		m.Types, m.Default, m.Connector = connect.MariaDB, connect.MariaDBDefault, "mariadb"
+		m.Source = connect.MariaDB
 	}
 	for _, t := range cfg.Tables {
 		table := t.Mapping
@@ -106,6 +107,14 @@ func newMapper(cfg *config.Config) (*mapping.Mapper, error) {
 }
 
 func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) (*publish.Kafka, error) {
+	c, err := kafkaConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return publish.NewKafka(c, log, reg), nil
+}
+
+func kafkaConfig(cfg *config.Config) (publish.KafkaConfig, error) {
 	security := publish.Security{
 		TLS:          cfg.KafkaTLS,
 		CAFile:       cfg.KafkaTLSCAFile,
@@ -114,11 +123,14 @@ func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) (
 		Mechanism:    cfg.KafkaSASLMechanism,
 		Username:     cfg.KafkaSASLUsername,
 		PasswordFile: cfg.KafkaSASLPasswordFile,
+		TokenFile:    cfg.KafkaSASLTokenFile,
+		TokenURL:     cfg.KafkaSASLTokenURL,
+		Scope:        cfg.KafkaSASLScope,
 	}
 	if err := security.Validate(); err != nil {
-		return nil, err
+		return publish.KafkaConfig{}, err
 	}
-	return publish.NewKafka(publish.KafkaConfig{
+	return publish.KafkaConfig{
 		Security:         security,
 		Brokers:          cfg.KafkaBrokers,
 		ClientID:         "tailer." + cfg.Name,
@@ -129,8 +141,10 @@ func newKafka(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) (
 		TopicPartitions:  cfg.TopicPartitions,
 		TopicReplication: cfg.TopicReplication,
 		CheckpointTopic:  cfg.CheckpointTopic,
+		DeadLetterTopic:  cfg.DeadLetterTopic,
+		DeadLetters:      cfg.OnPoison == pipeline.DeadLetter,
 		TopicPrefix:      cfg.TopicPrefix,
-	}, log, reg), nil
+	}, nil
 }
 
 // runID is a UUID of version 7, as Debezium has it for a run.

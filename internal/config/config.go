@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tailer-io/tailer/internal/credential"
 	"github.com/tailer-io/tailer/internal/mapping"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
@@ -22,6 +23,10 @@ const (
 
 	ExactlyOnce = "exactly-once"
 	AtLeastOnce = "at-least-once"
+
+	PresetDebezium    = "debezium"
+	PresetEventuate   = "eventuate"
+	PresetCloudEvents = "cloudevents"
 
 	SnapshotInitial = "initial"
 	SnapshotNever   = "never"
@@ -39,15 +44,17 @@ type Config struct {
 	// SourceURL is the database's URL, perhaps with a password: never to be
 	// logged. RedactURL gives the form for people.
 	SourceURL string
-	// SourcePasswordFile is the file that SourcePassword was read from.
-	SourcePasswordFile string
-	// SourcePassword is the content of SourcePasswordFile without its
-	// trailing newline; "" without a file.
-	SourcePassword string
+	// SourcePasswordFile is a file with the password, SourcePasswordCommand a
+	// line of shell that prints it; "" for none. Password gives what they hold.
+	SourcePasswordFile    string
+	SourcePasswordCommand string
 	// Tables are the outbox tables, in the order of the configuration.
 	Tables []Table
-	// Preset names the message format.
-	Preset string
+	// Preset names the message format; OutboxID and CloudEventsSource belong to
+	// PresetEventuate and PresetCloudEvents, and are "" beside any other.
+	Preset            string
+	OutboxID          string
+	CloudEventsSource string
 	// PgSlot and PgPublication are names in the database; "" for MySQL and
 	// MariaDB.
 	PgSlot        string
@@ -68,11 +75,15 @@ type Config struct {
 	KafkaTLSCAFile   string
 	KafkaTLSCertFile string
 	KafkaTLSKeyFile  string
-	// KafkaSASLMechanism is "", PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512;
+	// KafkaSASLMechanism is "", PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or
+	// OAUTHBEARER, which takes its token from a file or from an endpoint;
 	// KafkaSASLUsername and KafkaSASLPasswordFile are the credentials.
 	KafkaSASLMechanism    string
 	KafkaSASLUsername     string
 	KafkaSASLPasswordFile string
+	KafkaSASLTokenFile    string
+	KafkaSASLTokenURL     string
+	KafkaSASLScope        string
 	// KafkaCompression is none, gzip, snappy, lz4 or zstd.
 	KafkaCompression string
 	// KafkaTransactionTimeout is what the broker is told.
@@ -101,9 +112,12 @@ type Config struct {
 	// SnapshotMaxRows is the greatest number of rows that a first start
 	// publishes from the tables.
 	SnapshotMaxRows int64
-	// OnPoison is halt or skip, OnRefusal exit or wait.
+	// OnPoison is halt, dead-letter or skip, OnRefusal exit or wait.
 	OnPoison  string
 	OnRefusal string
+	// DeadLetterTopic is where rows go that cannot be published, if they go
+	// anywhere.
+	DeadLetterTopic string
 	// Until is "", "now" or a position at which to stop.
 	Until string
 
@@ -144,6 +158,18 @@ func (c *Config) TableNames() []string {
 	return names
 }
 
+// Password gives the database password anew for each connection; nil when only
+// SourceURL can hold one.
+func (c *Config) Password() credential.Password {
+	switch {
+	case c.SourcePasswordFile != "":
+		return credential.File(c.SourcePasswordFile)
+	case c.SourcePasswordCommand != "":
+		return credential.Command(c.SourcePasswordCommand)
+	}
+	return nil
+}
+
 // SourceKind is what SourceURL's scheme says.
 func (c *Config) SourceKind() outbox.Kind { return kindOf(c.SourceURL) }
 
@@ -174,6 +200,9 @@ func (c *Config) String() string {
 		v := o.text(c)
 		if o.secret {
 			v = RedactURL(v)
+		}
+		if o.hidden && v != "" {
+			v = hidden
 		}
 		if v != "" {
 			fmt.Fprintf(&b, "%s=%s ", o.name, v)

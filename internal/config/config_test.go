@@ -69,6 +69,7 @@ func TestDefaults(t *testing.T) {
 		SnapshotMaxRows:         1_000_000,
 		OnPoison:                "halt",
 		OnRefusal:               "exit",
+		DeadLetterTopic:         "tailer-dead-letter.tailer-shop",
 		HTTPAddr:                "127.0.0.1:8245",
 		LogLevel:                "info",
 		LogFormat:               "text",
@@ -174,11 +175,24 @@ tables:
 func TestPasswordFile(t *testing.T) {
 	path := write(t, "pw", "s3cret\n")
 	c := mustLoad(t, []string{"--source-url", testURL, "--sink=stdout", "--source-password-file", path}, nil)
-	if c.SourcePassword != "s3cret" {
-		t.Errorf("got %q", c.SourcePassword)
+	if got, err := c.Password()(t.Context()); got != "s3cret" || err != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 	if s := c.String(); strings.Contains(s, "s3cret") || !strings.Contains(s, "source-password-file=pw") {
 		t.Errorf("String: %s", s)
+	}
+}
+
+func TestPasswordCommand(t *testing.T) {
+	c := mustLoad(t, []string{"--source-url", testURL, "--sink=stdout", "--source-password-command", "echo s3cret"}, nil)
+	if got, err := c.Password()(t.Context()); got != "s3cret" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if s := c.String(); strings.Contains(s, "s3cret") || !strings.Contains(s, "source-password-command=xxxxx") {
+		t.Errorf("String: %s", s)
+	}
+	if c = mustLoad(t, []string{"--source-url", testURL, "--sink=stdout"}, nil); c.Password() != nil {
+		t.Error("a password from nowhere")
 	}
 }
 
@@ -247,10 +261,14 @@ func TestBad(t *testing.T) {
 			"--name: is required, because --source-url names no database"},
 		{"two passwords", with("--source-url=postgres://u:p@h/db", "--source-password-file=pw"), nil,
 			"--source-password-file: is given, but --source-url holds a password too; only one of them is allowed"},
+		{"two passwords, one by command", with("--source-url=postgres://u:p@h/db", "--source-password-command=pw"), nil,
+			"--source-password-command: is given, but --source-url holds a password too; only one of them is allowed"},
+		{"two passwords, none in the URL", with("--source-password-file=pw", "--source-password-command=pw"), nil,
+			"--source-password-command: is not allowed beside --source-password-file"},
 		{"no password file", with("--source-password-file=none"), nil,
-			"--source-password-file: cannot be read: open none: no such file or directory"},
+			"--source-password-file: read password file none: open none: no such file or directory"},
 		{"empty password file", with("--source-password-file=empty"), nil,
-			"--source-password-file: empty is empty"},
+			"--source-password-file: read password file empty: it is empty"},
 		{"no brokers", []string{"--source-url=" + testURL}, nil,
 			"--kafka-brokers: is required with --sink kafka, for example 127.0.0.1:9092; without Kafka, --sink stdout prints the messages"},
 		{"broker without port", with("--kafka-brokers=k2"), nil,
@@ -275,8 +293,8 @@ func TestBad(t *testing.T) {
 			`--outbox-table: "a.b.c" is not schema.name, without quotes, each at most 63 bytes`},
 		{"table twice", with("--outbox-table=a.b,a.b"), nil,
 			"--outbox-table: a.b is given twice"},
-		{"preset", with("--preset=eventuate"), nil,
-			`--preset: "eventuate" is not one of debezium`},
+		{"preset", with("--preset=avro"), nil,
+			`--preset: "avro" is not one of debezium, eventuate, cloudevents`},
 		{"sink", with("--sink=rabbit"), nil,
 			`--sink: "rabbit" is not one of kafka, stdout`},
 		{"compression", with("--kafka-compression=brotli"), nil,
@@ -289,8 +307,12 @@ func TestBad(t *testing.T) {
 			`--snapshot: "always" is not one of initial, never`},
 		{"snapshot rows", with("--snapshot-max-rows=-1"), nil,
 			`--snapshot-max-rows: "-1" is not a whole number from 0 to 9223372036854775807`},
-		{"poison", with("--on-poison=dead-letter"), nil,
-			`--on-poison: "dead-letter" is not one of halt, skip`},
+		{"poison", with("--on-poison=ignore"), nil,
+			`--on-poison: "ignore" is not one of halt, dead-letter, skip`},
+		{"dead-letter topic", with("--dead-letter-topic=a/b"), nil,
+			`--dead-letter-topic: "a/b" is not 1 to 249 letters, digits, dots, dashes and underscores`},
+		{"dead-letter topic twice", with("--dead-letter-topic=t", "--checkpoint-topic=t"), nil,
+			`--dead-letter-topic: t is the checkpoint topic`},
 		{"refusal", with("--on-refusal=ignore"), nil,
 			`--on-refusal: "ignore" is not one of exit, wait`},
 		{"boolean", with("--create-topics=yes"), nil,
@@ -363,7 +385,7 @@ func TestBadFile(t *testing.T) {
 		{"tables empty", "tables: []\n", "--config: t.yaml:1: tables is a list of tables, each with table and columns"},
 		{"table missing", "tables:\n- columns: {id: x}\n", "--config: t.yaml:2: an element of tables has no table"},
 		{"table form", "tables:\n- table: outbox\n", `--config: t.yaml:2: table "outbox" is not schema.name, without quotes, each at most 63 bytes`},
-		{"table key", "tables:\n- table: a.b\n  column: x\n", `--config: t.yaml:3: unknown key "column"; did you mean columns? allowed are table, columns, topic, key, id-header, context-headers, headers, envelope, missing-columns, tombstone-on-empty-payload, expand-json, expand-json-nulls, schema-name, formats, types`},
+		{"table key", "tables:\n- table: a.b\n  column: x\n", `--config: t.yaml:3: unknown key "column"; did you mean columns? allowed are table, columns, topic, key, id-header, context-headers, headers, attributes, envelope, missing-columns, tombstone-on-empty-payload, expand-json, expand-json-nulls, schema-name, uuid-columns, formats, types`},
 		{"column", "tables:\n- table: a.b\n  columns:\n    aggregate-id: x\n", `--config: t.yaml:4: unknown key "aggregate-id"; did you mean aggregateid? allowed are id, aggregatetype, aggregateid, payload, timestamp, partition, schema-version, traceparent`},
 		{"column value", "tables:\n- table: a.b\n  columns: {id: [x]}\n", "--config: t.yaml:3: id is a name"},
 		{"columns form", "tables:\n- table: a.b\n  columns: x\n", "--config: t.yaml:3: columns is not a mapping of keys to values"},

@@ -18,7 +18,7 @@ import (
 const tablesKey = "tables"
 
 // fewKeys is how many keys an error lists at most.
-const fewKeys = 16
+const fewKeys = 20
 
 // file is a YAML file taken apart: one flat mapping of options, and tables.
 type file struct {

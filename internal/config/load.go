@@ -1,16 +1,17 @@
 package config
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/tailer-io/tailer/internal/credential"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -71,13 +72,16 @@ func build(cmd Command, set settings, f *file) (*Config, error) {
 			return nil, err
 		}
 	}
-	if err := c.readPassword(); err != nil {
+	if err := c.tryPassword(); err != nil {
 		return nil, err
 	}
 	if err := c.readTables(f, set); err != nil {
 		return nil, err
 	}
 	c.derive(set)
+	if err := c.applyPreset(f); err != nil {
+		return nil, err
+	}
 	return c, c.validate(cmd, set)
 }
 
@@ -92,17 +96,14 @@ func located(err error, set settings) error {
 	return err
 }
 
-func (c *Config) readPassword() error {
+// tryPassword reads the password's file once: one that is not there is a wrong
+// configuration, while later it may be a rotation under way.
+func (c *Config) tryPassword() error {
 	if c.SourcePasswordFile == "" {
 		return nil
 	}
-	data, err := os.ReadFile(c.SourcePasswordFile)
-	if err != nil {
-		return invalid("source-password-file", "cannot be read: %v", err)
-	}
-	c.SourcePassword = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	if c.SourcePassword == "" {
-		return invalid("source-password-file", "%s is empty", c.SourcePasswordFile)
+	if _, err := credential.File(c.SourcePasswordFile)(context.Background()); err != nil {
+		return invalid("source-password-file", "%v", err)
 	}
 	return nil
 }
@@ -126,7 +127,10 @@ func (c *Config) readTables(f *file, set settings) error {
 	}
 	if len(c.outboxTables) == 0 {
 		c.outboxTables = []string{"public.outbox"}
-		if c.isBinlog() {
+		switch {
+		case c.Preset == PresetEventuate:
+			c.outboxTables[0] = "eventuate.message"
+		case c.isBinlog():
 			c.outboxTables[0] = "outbox"
 		}
 	}
@@ -173,6 +177,7 @@ func (c *Config) derive(set settings) {
 		if c.Sink == SinkKafka && c.CheckpointFile == "" {
 			setDefault(&c.CheckpointTopic, "tailer-checkpoint."+c.Name)
 		}
+		setDefault(&c.DeadLetterTopic, "tailer-dead-letter."+c.Name)
 	}
 	if _, given := set["delivery"]; !given && c.Sink == SinkStdout {
 		c.Delivery = AtLeastOnce // stdout knows no transactions

@@ -13,9 +13,14 @@ const (
 	Teardown
 	Checkpoint
 	Status
+	Compare
+	Plan
+	Replay
 
-	all    = Run | Check | Setup | Teardown | Checkpoint | Status
-	source = all &^ Status // commands that talk to the database and to Kafka
+	all      = Run | Check | Setup | Teardown | Checkpoint | Status | Compare | Plan | Replay
+	source   = all &^ (Status | Compare | Plan) // commands that talk to the database and to Kafka
+	database = source | Plan                    // commands that read the outbox's description
+	brokers  = source | Plan | Compare          // commands that find the brokers
 )
 
 // option is one line of the table. The type of the field says how a value is
@@ -36,6 +41,8 @@ type option struct {
 	commands Command
 	// secret means that the text may hold a password.
 	secret bool
+	// hidden means that the text is shown to nobody.
+	hidden bool
 	// noFile means that the option makes no sense inside the YAML file.
 	noFile bool
 	// field points to its place in a Config.
@@ -47,21 +54,30 @@ var options = []option{
 	{name: "config", noFile: true, commands: all,
 		doc:   "YAML file with options; its keys are the options' names",
 		field: func(c *Config) any { return &c.File }},
-	{name: "name", derived: "tailer-<database>", commands: source,
+	{name: "name", derived: "tailer-<database>", commands: database,
 		doc:   "identity of this instance: transactional.id `tailer.<name>`, checkpoint, lock, default slot and publication; at most 200 letters, digits, dots, dashes and underscores",
 		field: func(c *Config) any { return &c.Name }},
-	{name: "source-url", derived: "required", secret: true, commands: source,
-		doc:   "database: `postgres://user@host:5432/database` with libpq's parameters (sslmode, sslrootcert, several hosts, socket directory), or `mysql://` or `mariadb://user@host:3306/database` with ssl-mode, ssl-ca, socket",
+	{name: "source-url", derived: "required", secret: true, commands: database,
+		doc:   "database: `postgres://user@host:5432/database` with libpq's parameters (sslmode, sslrootcert, sslcert, several hosts, socket directory), or `mysql://` or `mariadb://user@host:3306/database` with ssl-mode, ssl-ca, ssl-cert, ssl-key, socket",
 		field: func(c *Config) any { return &c.SourceURL }},
-	{name: "source-password-file", commands: source,
-		doc:   "file that holds the database password; a trailing newline is cut off",
+	{name: "source-password-file", commands: database,
+		doc:   "file that holds the database password, read at each connection; a trailing newline is cut off",
 		field: func(c *Config) any { return &c.SourcePasswordFile }},
-	{name: "outbox-table", derived: "public.outbox; MySQL, MariaDB: outbox", commands: source,
+	{name: "source-password-command", hidden: true, commands: database,
+		doc:   "line of shell that prints the database password, run for each connection, for tokens that expire",
+		field: func(c *Config) any { return &c.SourcePasswordCommand }},
+	{name: "outbox-table", derived: "public.outbox; MySQL, MariaDB: outbox; Eventuate Tram: eventuate.message", commands: database,
 		doc:   "outbox table as schema.name, spelled as in the catalog; for MySQL and MariaDB database.name, or a name in the URL's database; repeatable",
 		field: func(c *Config) any { return &c.outboxTables }},
-	{name: "preset", def: "debezium", allowed: []string{"debezium"}, commands: Run,
-		doc:   "message format",
+	{name: "preset", def: PresetDebezium, allowed: []string{PresetDebezium, PresetEventuate, PresetCloudEvents}, commands: database,
+		doc:   "message format: of Debezium's outbox event router (own mappings begin there), of Eventuate Tram, or CloudEvents 1.0 in binary mode",
 		field: func(c *Config) any { return &c.Preset }},
+	{name: "outbox-id", commands: database,
+		doc:   "Eventuate Tram with ids of the database: eventuate.outbox.id of the application, 0 to 281474976710655; empty for ids of the application",
+		field: func(c *Config) any { return &c.OutboxID }},
+	{name: "cloudevents-source", derived: "/<name>", commands: database,
+		doc:   "attribute source of CloudEvents, a URI reference; `tables:` may have another for each table",
+		field: func(c *Config) any { return &c.CloudEventsSource }},
 	{name: "pg-slot", derived: "from --name", commands: source,
 		doc:   "Postgres: replication slot, at most 63 of a-z, 0-9 and _",
 		field: func(c *Config) any { return &c.PgSlot }},
@@ -71,53 +87,62 @@ var options = []option{
 	{name: "mysql-server-id", def: "0", derived: "2^31 + hash of name and source", commands: source,
 		doc:   "MySQL, MariaDB: id under which the log is read, 1 to 4294967295; no replica of the server may have the same",
 		field: func(c *Config) any { return &c.MySQLServerID }},
-	{name: "max-row-bytes", def: "16MiB", commands: Run,
+	{name: "max-row-bytes", def: "16MiB", commands: Run | Plan | Replay,
 		doc:   "a row whose mapped columns are longer is poison; 1k to 1GiB",
 		field: func(c *Config) any { return &c.MaxRowBytes }},
 
 	{name: "sink", def: SinkKafka, allowed: []string{SinkKafka, SinkStdout}, commands: source,
 		doc:   "where messages go; stdout prints one JSON line a message",
 		field: func(c *Config) any { return &c.Sink }},
-	{name: "kafka-brokers", derived: "required for Kafka", commands: source,
+	{name: "kafka-brokers", derived: "required for Kafka", commands: brokers,
 		doc:   "brokers to ask first, host:port; repeatable",
 		field: func(c *Config) any { return &c.KafkaBrokers }},
-	{name: "kafka-tls", def: "false", commands: source,
+	{name: "kafka-tls", def: "false", commands: brokers,
 		doc:   "speak TLS to the brokers; the files below switch it on as well",
 		field: func(c *Config) any { return &c.KafkaTLS }},
-	{name: "kafka-tls-ca-file", commands: source,
+	{name: "kafka-tls-ca-file", commands: brokers,
 		doc:   "authorities that the brokers' certificates must come from, PEM; without it the system's",
 		field: func(c *Config) any { return &c.KafkaTLSCAFile }},
-	{name: "kafka-tls-cert-file", commands: source,
+	{name: "kafka-tls-cert-file", commands: brokers,
 		doc:   "own certificate for brokers that ask for one, PEM",
 		field: func(c *Config) any { return &c.KafkaTLSCertFile }},
-	{name: "kafka-tls-key-file", commands: source,
+	{name: "kafka-tls-key-file", commands: brokers,
 		doc:   "its key, PEM",
 		field: func(c *Config) any { return &c.KafkaTLSKeyFile }},
-	{name: "kafka-sasl-mechanism", allowed: []string{"", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}, commands: source,
+	{name: "kafka-sasl-mechanism", allowed: mechanisms, commands: brokers,
 		doc:   "how to log in to the brokers",
 		field: func(c *Config) any { return &c.KafkaSASLMechanism }},
-	{name: "kafka-sasl-username", commands: source,
+	{name: "kafka-sasl-username", commands: brokers,
 		doc:   "who logs in",
 		field: func(c *Config) any { return &c.KafkaSASLUsername }},
-	{name: "kafka-sasl-password-file", commands: source,
+	{name: "kafka-sasl-password-file", commands: brokers,
 		doc:   "file that holds the password, read at each connection; a trailing newline is cut off",
 		field: func(c *Config) any { return &c.KafkaSASLPasswordFile }},
-	{name: "kafka-compression", def: "none", allowed: []string{"none", "gzip", "snappy", "lz4", "zstd"}, commands: Run,
+	{name: "kafka-sasl-token-file", commands: brokers,
+		doc:   "file that holds a token for OAUTHBEARER, read at each connection",
+		field: func(c *Config) any { return &c.KafkaSASLTokenFile }},
+	{name: "kafka-sasl-token-url", commands: brokers,
+		doc:   "token endpoint for OAUTHBEARER, asked with user and password as client credentials",
+		field: func(c *Config) any { return &c.KafkaSASLTokenURL }},
+	{name: "kafka-sasl-scope", commands: brokers,
+		doc:   "scopes to ask the token endpoint for, separated by blanks",
+		field: func(c *Config) any { return &c.KafkaSASLScope }},
+	{name: "kafka-compression", def: "none", allowed: []string{"none", "gzip", "snappy", "lz4", "zstd"}, commands: Run | Replay,
 		doc:   "codec of the messages",
 		field: func(c *Config) any { return &c.KafkaCompression }},
-	{name: "kafka-transaction-timeout", def: "15s", commands: Run,
+	{name: "kafka-transaction-timeout", def: "15s", commands: Run | Replay,
 		doc:   "the broker aborts a transaction that stays open longer; 1s to 1h, and no more than the broker's transaction.max.timeout.ms",
 		field: func(c *Config) any { return &c.KafkaTransactionTimeout }},
-	{name: "create-topics", def: "true", commands: Run | Check | Setup,
+	{name: "create-topics", def: "true", commands: Run | Check | Setup | Checkpoint | Replay,
 		doc:   "create missing topics; each creation is logged",
 		field: func(c *Config) any { return &c.CreateTopics }},
-	{name: "topic-partitions", def: "0", commands: Run | Check | Setup,
+	{name: "topic-partitions", def: "0", commands: Run | Check | Setup | Replay,
 		doc:   "partitions of a topic that is created; 0 means the broker's default",
 		field: func(c *Config) any { return &c.TopicPartitions }},
-	{name: "topic-replication", def: "0", commands: Run | Check | Setup,
+	{name: "topic-replication", def: "0", commands: Run | Check | Setup | Checkpoint | Replay,
 		doc:   "replication factor of a topic that is created; 0 means the broker's default",
 		field: func(c *Config) any { return &c.TopicReplication }},
-	{name: "topic-prefix", commands: Run | Check | Setup,
+	{name: "topic-prefix", commands: Run | Check | Setup | Plan | Replay,
 		doc:   "put before every topic name, for a shadow run beside another relay",
 		field: func(c *Config) any { return &c.TopicPrefix }},
 
@@ -143,9 +168,12 @@ var options = []option{
 	{name: "snapshot-max-rows", def: "1000000", commands: Run,
 		doc:   "a first start that finds more rows is refused (status 3)",
 		field: func(c *Config) any { return &c.SnapshotMaxRows }},
-	{name: "on-poison", def: "halt", allowed: []string{"halt", "skip"}, commands: Run,
-		doc:   "what to do about a row that can never be published: halt before it (status 3), or skip it, logged and counted",
+	{name: "on-poison", def: "halt", allowed: []string{"halt", "dead-letter", "skip"}, commands: Run | Check | Setup,
+		doc:   "what to do about a row that can never be published: halt before it (status 3), put it into the dead-letter topic, from where `tailer replay` publishes it, or skip it; the last two are logged and counted",
 		field: func(c *Config) any { return &c.OnPoison }},
+	{name: "dead-letter-topic", derived: "tailer-dead-letter.<name>", commands: Run | Check | Setup | Checkpoint | Replay,
+		doc:   "Kafka topic for rows that cannot be published; one that is created has one partition and keeps them for ever",
+		field: func(c *Config) any { return &c.DeadLetterTopic }},
 	{name: "on-refusal", def: "exit", allowed: []string{"exit", "wait"}, commands: Run,
 		doc:   "exit with status 3, or wait: stay up, unready, and go on once the cause is gone",
 		field: func(c *Config) any { return &c.OnRefusal }},

@@ -13,8 +13,8 @@ import (
 
 // tableKeys are the keys of one element of tables, in the order in which
 // documents show them.
-var tableKeys = []string{"table", "columns", "topic", "key", "id-header", "context-headers", "headers", "envelope", "missing-columns",
-	"tombstone-on-empty-payload", "expand-json", "expand-json-nulls", "schema-name", "formats", "types"}
+var tableKeys = []string{"table", "columns", "topic", "key", "id-header", "context-headers", "headers", "attributes", "envelope", "missing-columns",
+	"tombstone-on-empty-payload", "expand-json", "expand-json-nulls", "schema-name", "uuid-columns", "formats", "types"}
 
 // columnNames are the keys of a table's columns.
 var columnNames = []string{"id", "aggregatetype", "aggregateid", "payload", "timestamp", "partition", "schema-version", "traceparent"}
@@ -71,7 +71,10 @@ func (f *file) readTable(t *tableEntry, key string, n *yaml.Node) error {
 	case "schema-name":
 		return f.name(n, key, &m.SchemaName)
 	case "headers":
-		return f.each(n, key, func(item *yaml.Node) error { return f.header(m, item) })
+		return f.each(n, key, func(item *yaml.Node) error { return f.header(&m.Headers, key, item) })
+	case "attributes":
+		m.CloudEvents = &mapping.CloudEvents{}
+		return f.each(n, key, func(item *yaml.Node) error { return f.header(&m.CloudEvents.Attributes, key, item) })
 	case "envelope":
 		return f.each(n, key, func(item *yaml.Node) error { return f.field(m, item) })
 	case "missing-columns":
@@ -85,6 +88,11 @@ func (f *file) readTable(t *tableEntry, key string, n *yaml.Node) error {
 		return f.flag(n, key, &m.Expand)
 	case "expand-json-nulls":
 		return f.flag(n, key, &m.ExpandNulls)
+	case "uuid-columns":
+		return f.each(n, key, func(item *yaml.Node) error {
+			m.UUIDs = append(m.UUIDs, "")
+			return f.name(item, "an element of "+key, &m.UUIDs[len(m.UUIDs)-1])
+		})
 	case "formats":
 		return f.formats(m, n)
 	}
@@ -122,12 +130,12 @@ func (f *file) regex(n *yaml.Node, topic *mapping.Topic) error {
 	})
 }
 
-func (f *file) header(m *mapping.Table, n *yaml.Node) error {
+func (f *file) header(list *[]mapping.Header, what string, n *yaml.Node) error {
 	var h mapping.Header
-	err := f.eachKey(n, "an element of headers", []string{"name", "column", "value", "meta"}, func(key string, value *yaml.Node) error {
+	err := f.eachKey(n, "an element of "+what, []string{"name", "column", "value", "meta"}, func(key string, value *yaml.Node) error {
 		return f.name(value, key, map[string]*string{"name": &h.Name, "column": &h.Column, "value": &h.Value, "meta": &h.Meta}[key])
 	})
-	m.Headers = append(m.Headers, h)
+	*list = append(*list, h)
 	return err
 }
 
@@ -153,12 +161,14 @@ func (f *file) formats(m *mapping.Table, n *yaml.Node) error {
 }
 
 func (f *file) types(m *mapping.Table, n *yaml.Node) error {
-	return f.eachKey(n, "types", []string{"binary", "decimal", "time"}, func(key string, value *yaml.Node) error {
+	return f.eachKey(n, "types", []string{"binary", "decimal", "unsigned-bigint", "time"}, func(key string, value *yaml.Node) error {
 		switch key {
 		case "binary":
 			return f.choice(value, key, connect.BinaryModes, &m.Modes.Binary)
 		case "decimal":
 			return f.choice(value, key, connect.DecimalModes, &m.Modes.Decimal)
+		case "unsigned-bigint":
+			return f.choice(value, key, connect.UnsignedBigintModes, &m.Modes.UnsignedBigint)
 		}
 		return f.choice(value, key, connect.TimeModes, &m.Modes.Time)
 	})

@@ -30,7 +30,8 @@ tables:
     expand-json-nulls: true
     schema-name: shop.app.events
     formats: {key: string, value: json-schema, headers: simple}
-    types: {binary: hex, decimal: string, time: isostring}
+    uuid-columns: [event_id, ref]
+    types: {binary: hex, decimal: string, unsigned-bigint: precise, time: isostring}
   - table: app.more
     topic: "more.{region}"
   - table: app.regex
@@ -45,8 +46,9 @@ tables:
 				{Name: "lsn", Meta: "position"}},
 			Envelope:      []mapping.Field{{Column: "type"}, {Column: "n", Name: "number"}},
 			IgnoreMissing: true, Tombstone: true, Expand: true, ExpandNulls: true, SchemaName: "shop.app.events",
+			UUIDs:     []string{"event_id", "ref"},
 			KeyFormat: mapping.FormatString, ValueFormat: mapping.FormatJSONSchema, HeaderFormat: mapping.FormatSimple,
-			Modes: connect.Modes{Binary: "hex", Decimal: "string", Time: "isostring"},
+			Modes: connect.Modes{Binary: "hex", Decimal: "string", UnsignedBigint: "precise", Time: "isostring"},
 		}},
 		{Schema: "app", Name: "more", Mapping: mapping.Table{Topic: mapping.Topic{Template: "more.{region}"}}},
 		{Schema: "app", Name: "regex", Mapping: mapping.Table{
@@ -68,6 +70,8 @@ func TestBadTables(t *testing.T) {
 		{"header key", "headers: [{colum: a}]", `--config: t.yaml:2: unknown key "colum"; did you mean column? allowed are name, column, value, meta`},
 		{"topic", "topic: {pattern: a}", `--config: t.yaml:2: unknown key "pattern"; allowed are regex, replacement`},
 		{"topic list", "topic: [a]", "--config: t.yaml:2: topic is not a mapping of keys to values"},
+		{"no columns", "uuid-columns: id", "--config: t.yaml:2: uuid-columns is a list"},
+		{"no column", "uuid-columns: [[id]]", "--config: t.yaml:2: an element of uuid-columns is a name"},
 		{"replacement", "topic: {replacement: [a]}", "--config: t.yaml:2: replacement is a text"},
 	} {
 		_, err := parseFile("t.yaml", []byte("tables:\n- {table: a.b, "+c.key+"}\n"))

@@ -22,11 +22,18 @@ const legalName = "letters, digits, dots, dashes and underscores"
 // first thing found. Each value has been parsed, so choices and forms are
 // right; set tells what was given.
 func (c *Config) validate(cmd Command, set settings) error {
-	if cmd&source != 0 {
-		if err := c.validateSource(); err != nil {
+	if cmd&database != 0 {
+		if err := c.validateSource(set); err != nil {
 			return err
 		}
-		if err := c.validateSink(set); err != nil {
+	}
+	if cmd&brokers != 0 {
+		if err := c.validateBrokers(cmd); err != nil {
+			return err
+		}
+	}
+	if cmd&source != 0 {
+		if err := c.validateSink(); err != nil {
 			return err
 		}
 	}
@@ -45,7 +52,7 @@ func (c *Config) validate(cmd Command, set settings) error {
 	return nil
 }
 
-func (c *Config) validateSource() error {
+func (c *Config) validateSource(set settings) error {
 	switch s := scheme(c.SourceURL); {
 	case c.SourceURL == "":
 		return invalid("source-url", "is required, for example postgres://user@host:5432/database or mysql://user@host:3306/database")
@@ -53,8 +60,12 @@ func (c *Config) validateSource() error {
 		return invalid("source-url", "is not a URL; allowed is postgres://user@host:5432/database or mysql://user@host:3306/database")
 	case c.SourceKind() == "":
 		return invalid("source-url", "scheme %q is not one of postgres, postgresql, mysql, mariadb", s)
-	case c.SourcePassword != "" && hasPassword(c.SourceURL):
+	case c.SourcePasswordFile != "" && hasPassword(c.SourceURL):
 		return invalid("source-password-file", "is given, but --source-url holds a password too; only one of them is allowed")
+	case c.SourcePasswordCommand != "" && hasPassword(c.SourceURL):
+		return invalid("source-password-command", "is given, but --source-url holds a password too; only one of them is allowed")
+	case c.SourcePasswordCommand != "" && c.SourcePasswordFile != "":
+		return invalid("source-password-command", "is not allowed beside --source-password-file")
 	case c.Name == "":
 		return invalid("name", "is required, because --source-url names no database")
 	case !isName(c.Name, maxName):
@@ -75,17 +86,29 @@ func (c *Config) validateSource() error {
 			return invalid("outbox-table", "%s is given twice", t)
 		}
 	}
+	if where, given := set["source-url"]; given && where.where == "" && hasPassword(c.SourceURL) {
+		c.Warnings = append(c.Warnings, "other users can see the password in --source-url by ps; TAILER_SOURCE_URL or --source-password-file keep it to yourself")
+	}
 	return nil
 }
 
-func (c *Config) validateSink(set settings) error {
-	given := func(name string) bool { _, ok := set[name]; return ok }
-	kafka := c.Sink == SinkKafka
+func (c *Config) validateBrokers(cmd Command) error {
 	for _, b := range c.KafkaBrokers {
 		if !isAddress(b, false) {
 			return invalid("kafka-brokers", "%q is not host:port", b)
 		}
 	}
+	switch {
+	case cmd == Compare && len(c.KafkaBrokers) == 0:
+		return invalid("kafka-brokers", "is required, for example 127.0.0.1:9092")
+	case c.TopicPrefix != "" && !isName(c.TopicPrefix+"x", maxName):
+		return invalid("topic-prefix", "%q is not at most %d %s", c.TopicPrefix, maxName-1, legalName)
+	}
+	return nil
+}
+
+func (c *Config) validateSink() error {
+	kafka := c.Sink == SinkKafka
 	switch {
 	case kafka && len(c.KafkaBrokers) == 0:
 		return invalid("kafka-brokers", "is required with --sink kafka, for example 127.0.0.1:9092; without Kafka, --sink stdout prints the messages")
@@ -99,15 +122,14 @@ func (c *Config) validateSink(set settings) error {
 		return invalid("checkpoint-topic", "is not allowed with --sink stdout; allowed is --checkpoint-file")
 	case c.CheckpointTopic != "" && !isName(c.CheckpointTopic, maxTopic):
 		return invalid("checkpoint-topic", "%q is not 1 to %d %s", c.CheckpointTopic, maxTopic, legalName)
-	case c.TopicPrefix != "" && !isName(c.TopicPrefix+"x", maxName):
-		return invalid("topic-prefix", "%q is not at most %d %s", c.TopicPrefix, maxName-1, legalName)
+	case !isName(c.DeadLetterTopic, maxTopic):
+		return invalid("dead-letter-topic", "%q is not 1 to %d %s", c.DeadLetterTopic, maxTopic, legalName)
+	case c.DeadLetterTopic == c.CheckpointTopic:
+		return invalid("dead-letter-topic", "%s is the checkpoint topic", c.DeadLetterTopic)
 	case !kafka && c.CheckpointFile == "" && c.RequireCheckpoint:
 		return invalid("require-checkpoint", "is not allowed with --sink stdout without --checkpoint-file, which keeps none")
 	case !kafka && len(c.KafkaBrokers) > 0:
 		c.Warnings = append(c.Warnings, "--kafka-brokers is not used with --sink stdout")
-	}
-	if given("source-url") && set["source-url"].where == "" && hasPassword(c.SourceURL) {
-		c.Warnings = append(c.Warnings, "other users can see the password in --source-url by ps; TAILER_SOURCE_URL or --source-password-file keep it to yourself")
 	}
 	return nil
 }

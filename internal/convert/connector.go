@@ -25,28 +25,35 @@ func (c *conversion) source() {
 		c.kind = "postgres"
 		c.lose("connector.class=%s: tailer reads PostgreSQL, MySQL and MariaDB", class)
 	}
-	host, _ := c.take("database.hostname")
-	port, _ := c.take("database.port")
-	user, _ := c.take("database.user")
-	database, _ := c.take("database.dbname")
+	c.host, _ = c.take("database.hostname")
+	if port, _ := c.take("database.port"); port != "" && c.host != "" {
+		c.host = net.JoinHostPort(c.host, port)
+	}
+	c.user, _ = c.take("database.user")
+	c.database, _ = c.take("database.dbname")
 	if _, ok := c.take("database.password"); ok {
 		c.note("database.password: it is not repeated; give it by --source-password-file or TAILER_SOURCE_URL")
-	}
-	if host != "" {
-		u := url.URL{Scheme: c.kind, Host: host, Path: "/" + database}
-		if port != "" {
-			u.Host = net.JoinHostPort(host, port)
-		}
-		if user != "" {
-			u.User = url.User(user)
-		}
-		c.url = u.String()
 	}
 	if v, ok := c.take("database.sslmode"); ok {
 		c.note("database.sslmode=%s: name it in source-url", v)
 	}
 	c.prefix, _ = c.take("topic.prefix")
 	c.regex, _ = c.take("table.include.list")
+	if c.binlog() {
+		c.binlogSource()
+	}
+}
+
+// url is the database's, without a password.
+func (c *conversion) url() string {
+	u := url.URL{Scheme: c.kind, Host: c.host, Path: "/" + c.database}
+	if c.user != "" {
+		u.User = url.User(c.user)
+	}
+	if c.sslMode != "" {
+		u.RawQuery = url.Values{"ssl-mode": {c.sslMode}}.Encode()
+	}
+	return u.String()
 }
 
 // connector takes the options that shape values, and the ones with a meaning
@@ -65,9 +72,12 @@ func (c *conversion) connector() {
 	}
 	mode("binary.handling.mode", connect.BinaryModes, &c.mapping.Modes.Binary)
 	mode("decimal.handling.mode", connect.DecimalModes, &c.mapping.Modes.Decimal)
-	mode("time.precision.mode", connect.TimeModes, &c.mapping.Modes.Time)
+	mode("time.precision.mode", c.timeModes(), &c.mapping.Modes.Time)
+	if c.binlog() {
+		mode("bigint.unsigned.handling.mode", connect.UnsignedBigintModes, &c.mapping.Modes.UnsignedBigint)
+	}
 	for option, def := range map[string]string{
-		"interval.handling.mode": "numeric", "bigint.unsigned.handling.mode": "long", "money.fraction.digits": "2",
+		"interval.handling.mode": "numeric", "money.fraction.digits": "2", "enable.time.adjuster": "true",
 		"schema.name.adjustment.mode": "none", "field.name.adjustment.mode": "none",
 	} {
 		if v, ok := c.take(option); ok && !strings.EqualFold(v, def) {
@@ -108,18 +118,18 @@ var silent = []string{
 	"slot.name", "slot.drop.on.stop", "slot.max.retries", "slot.retry.delay.ms", "slot.stream.params", "slot.failover",
 	"skipped.operations", "tombstones.on.delete", "include.schema.changes", "include.schema.comments", "include.query",
 	"include.unknown.datatypes", "unavailable.value.placeholder", "hstore.handling.mode", "replica.identity.autoset.values",
-	"schema.include.list", "database.include.list", "schema.refresh.mode", "status.update.interval.ms", "lsn.flush.mode",
+	"schema.include.list", "schema.refresh.mode", "status.update.interval.ms", "lsn.flush.mode",
 	"flush.lsn.source", "xmin.fetch.interval.ms", "read.only", "retriable.restart.connector.wait.ms", "max.batch.size",
 	"max.queue.size", "max.queue.size.in.bytes", "poll.interval.ms", "executor.shutdown.timeout.ms", "query.fetch.size",
 	"message.prefix.include.list", "message.prefix.exclude.list", "notification.", "signal.", "heartbeat.", "snapshot.",
 	"incremental.snapshot.", "guardrail.", "errors.", "topic.creation.", "topic.naming.strategy", "topic.heartbeat.prefix",
-	"topic.transaction", "topic.delimiter", "topic.cache.size", "schema.history.", "database.server.id", "database.server.name",
+	"topic.transaction", "topic.delimiter", "topic.cache.size", "schema.history.", "database.server.name",
 	"database.connectionTimeZone", "connect.timeout.ms", "connect.keep.alive", "connect.keep.alive.interval.ms",
 	"connection.adapter", "connection.validation.timeout.ms", "database.ssl.", "database.query.timeout.ms",
 	"database.initial.statements", "database.tcpKeepAlive", "driver.", "gtid.source.includes", "gtid.source.excludes",
 	"event.deserialization.failure.handling.mode", "event.processing.failure.handling.mode",
 	"event.converting.failure.handling.mode", "inconsistent.schema.handling.mode", "min.row.count.to.stream.results",
-	"enable.time.adjuster", "exactly.once.support", "transaction.boundary", "offset.flush.interval.ms", "offset.storage",
+	"exactly.once.support", "transaction.boundary", "offset.flush.interval.ms", "offset.storage",
 	"offset.storage.", "internal.", "custom.metric.tags", "openlineage.", "log.", "producer.override.", "offsets.storage.topic",
 	"config.action.reload", "binlog.buffer.size", "use.nongraceful.disconnect", "gtid.source.filter.dml.events", "ignore.unknown",
 }
@@ -136,9 +146,12 @@ func (c *conversion) rest() {
 	}
 }
 
-// literal is an entry of table.include.list that names one table. A dot is
-// taken for itself, as everybody means it.
-var literal = regexp.MustCompile(`^[^\\.*+?()\[\]{}|^$]+(\\?\.)[^\\.*+?()\[\]{}|^$]+$`)
+// literal is an entry of table.include.list that names one table, word one of
+// another list. A dot is taken for itself, as everybody means it.
+var (
+	literal = regexp.MustCompile(`^[^\\.*+?()\[\]{}|^$]+(\\?\.)[^\\.*+?()\[\]{}|^$]+$`)
+	word    = regexp.MustCompile(`^[^\\.*+?()\[\]{}|^$,]+$`)
+)
 
 // chooseTables names the outbox tables.
 func (c *conversion) chooseTables(given []string) {
@@ -147,8 +160,7 @@ func (c *conversion) chooseTables(given []string) {
 		return
 	}
 	if c.regex == "" {
-		c.tables = []string{"public.outbox"}
-		c.note("table.include.list: there is none; the table is taken to be public.outbox")
+		c.guessTable()
 		return
 	}
 	for _, entry := range strings.Split(c.regex, ",") {

@@ -55,6 +55,7 @@ func Debezium(data []byte, o Options) (*Result, error) {
 	c.converters()
 	c.connector()
 	c.chooseTables(o.Tables)
+	c.chooseDatabase()
 	c.rest()
 	slices.Sort(c.lost)
 	slices.Sort(c.notes)
@@ -69,7 +70,10 @@ type conversion struct {
 
 	kind      string // postgres, mysql, mariadb
 	name      string
-	url       string
+	host      string // of the database, with its port; "" for none
+	user      string
+	database  string
+	sslMode   string // MySQL, MariaDB: tailer's ssl-mode, "" for its default
 	brokers   string
 	codec     string
 	snapshot  string

@@ -28,8 +28,8 @@ func (c *conversion) yaml() []byte {
 	if legalName(c.name) {
 		w.pair("name", c.name)
 	}
-	if c.url != "" {
-		w.pair("source-url", c.url)
+	if c.host != "" {
+		w.pair("source-url", c.url())
 	}
 	if c.brokers != "" {
 		w.pair("kafka-brokers", c.brokers)
@@ -96,7 +96,8 @@ func (c *conversion) table(w *writer, name string) {
 	w.section("formats", [][2]string{
 		{"key", string(m.KeyFormat)}, {"value", string(m.ValueFormat)}, {"headers", string(m.HeaderFormat)},
 	})
-	w.section("types", [][2]string{{"binary", m.Modes.Binary}, {"decimal", m.Modes.Decimal}, {"time", m.Modes.Time}})
+	w.section("types", [][2]string{{"binary", m.Modes.Binary}, {"decimal", m.Modes.Decimal},
+		{"unsigned-bigint", m.Modes.UnsignedBigint}, {"time", m.Modes.Time}})
 }
 
 type writer struct{ strings.Builder }

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/tailer-io/tailer/internal/mapping/connect"
@@ -12,8 +11,8 @@ import (
 type cell struct {
 	col    int
 	name   string // the column's, for errors
-	raw    bool   // the database's text as it is
-	hex    bool   // the hex form of bytes, as bytes
+	raw    bool   // the database's text, in this form
+	form   bytesForm
 	format Format // else: FormatSimple, FormatString, FormatJSON, FormatJSONSchema
 	typ    connect.Type
 	before []byte // what FormatJSONSchema has before the payload
@@ -24,8 +23,7 @@ type cell struct {
 // do not go together.
 func (m *Mapper) newCell(t *table, s *outbox.Shape, col int, f Format) (cell, error) {
 	column := &s.Columns[col]
-	c := cell{col: col, name: column.Name, hex: column.Type == "bytea"}
-	c.raw = !c.hex
+	c := cell{col: col, name: column.Name, raw: true, form: m.bytesForm(t, column)}
 	if f == FormatText {
 		return c, nil
 	}
@@ -44,7 +42,7 @@ func (m *Mapper) newCell(t *table, s *outbox.Shape, col int, f Format) (cell, er
 	case f == FormatBytesJSONSchema:
 		f = FormatJSONSchema
 	}
-	c.raw, c.hex, c.format = false, false, f
+	c.raw, c.format = false, f
 	switch f {
 	case FormatString, FormatSimple:
 		c.raw = c.typ.Plain
@@ -62,22 +60,29 @@ func (m *Mapper) newCell(t *table, s *outbox.Shape, col int, f Format) (cell, er
 
 // typeOf is the column's form in Kafka Connect.
 func (m *Mapper) typeOf(t *table, c *outbox.Column) (connect.Type, error) {
-	err := connect.ErrUnsupported
-	var typ connect.Type
-	column := connect.Column{Name: c.Type, Precision: c.Precision, Scale: c.Scale, Labels: c.Labels}
-	if m.cfg.Types != nil {
-		typ, err = m.cfg.Types(column, t.Modes)
+	if t.isUUID(c.Name) {
+		return connect.UUID(!c.NotNull), nil
 	}
+	typ, err := m.cfg.Source.Type(columnOf(c), t.Modes)
 	if err != nil {
 		return typ, fmt.Errorf("type %s of column %q %w; text is the format that takes every type", c.Type, c.Name, err)
 	}
-	schema := *typ.Schema
-	schema.Optional = !c.NotNull
-	if m.cfg.Default != nil {
-		schema.Default = m.cfg.Default(typ, column, c.Default)
-	}
-	typ.Schema = &schema
 	return typ, nil
+}
+
+func columnOf(c *outbox.Column) connect.Column {
+	return connect.Column{Name: c.Type, Precision: c.Precision, Scale: c.Scale, Labels: c.Labels, NotNull: c.NotNull, Default: c.Default}
+}
+
+// bytesForm is how the column's text becomes bytes.
+func (m *Mapper) bytesForm(t *table, c *outbox.Column) bytesForm {
+	switch {
+	case t.isUUID(c.Name):
+		return fromUUID
+	case m.cfg.Source.Hex(columnOf(c)):
+		return fromHex
+	}
+	return asIs
 }
 
 // documentBefore is what stands before the payload of a JSON document with its
@@ -87,8 +92,6 @@ func documentBefore(s *connect.Schema) []byte {
 	return append(b, `,"payload":`...)
 }
 
-var errHex = errors.New("is not in the hex form that the server was asked for")
-
 // bytes are the cell of a row as it goes out: nil for a null.
 func (c *cell) bytes(m *Mapper, b *outbox.Batch, r *outbox.Row, out *outbox.Messages) ([]byte, error) {
 	v, ok := b.Value(r, c.col)
@@ -96,11 +99,9 @@ func (c *cell) bytes(m *Mapper, b *outbox.Batch, r *outbox.Row, out *outbox.Mess
 	case !ok:
 		return c.null, nil
 	case c.raw:
-		return v, nil
-	case c.hex:
-		raw, ok := unhex(v, out)
-		if !ok {
-			return nil, fmt.Errorf("column %s %w", c.name, errHex)
+		raw, err := c.form.of(b, r, c.col, out)
+		if err != nil {
+			return nil, fmt.Errorf("column %s %w", c.name, err)
 		}
 		return raw, nil
 	}

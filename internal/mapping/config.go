@@ -14,16 +14,11 @@ type Config struct {
 	// MaxRowBytes is the greatest size of a row's mapped columns together, in
 	// bytes; a larger row is poison. 0 means no limit.
 	MaxRowBytes int
-	// Types gives the source's column types their form in Kafka Connect; nil
-	// leaves only FormatText.
-	Types func(connect.Column, connect.Modes) (connect.Type, error)
-	// Default is what a column's schema says about its default expression; nil
-	// means nothing.
-	Default func(connect.Type, connect.Column, string) *connect.Value
-	// Connector and Run are what Table.ContextHeaders say of this process: the
-	// name that Debezium has for the source, such as "postgresql", and a UUID
-	// of this run.
-	Connector, Run string
+	// Source knows the source's column types; the zero Source leaves only
+	// FormatText.
+	Source connect.Source
+	// Run is what Table.ContextHeaders say of this process: a UUID of this run.
+	Run string
 	// Tables are the outbox tables, in the order of the source's list.
 	Tables []Table
 }
@@ -34,6 +29,14 @@ type Config struct {
 type Table struct {
 	// Name is the configured name, for people: "public.outbox".
 	Name string
+
+	// Eventuate makes the table one of Eventuate Tram's; then every other field
+	// but Name is to be empty. nil for other tables.
+	Eventuate *Eventuate
+
+	// CloudEvents makes the rows CloudEvents; then there is no header id unless
+	// IDHeader is set. nil for other tables.
+	CloudEvents *CloudEvents
 
 	// ID is the column of the header id, and names a row in errors.
 	ID string
@@ -55,6 +58,10 @@ type Table struct {
 	// Traceparent is the column with a trace context: a W3C traceparent, or
 	// Java properties that hold one.
 	Traceparent string
+
+	// UUIDs are columns of sixteen bytes that are written as the text of a
+	// UUID, wherever they are used.
+	UUIDs []string
 
 	// Topic makes the topic.
 	Topic Topic
@@ -112,8 +119,9 @@ type Header struct {
 
 // The facts about a row that a header may carry.
 const (
-	// MetaPosition is the position of the row's transaction in the log, in the
-	// source's text.
+	// MetaPosition is where the row's transaction was committed, in the source's
+	// text: the LSN of its commit record, or its GTID. It is the same for all
+	// rows of a transaction, however often they are read.
 	MetaPosition = "position"
 	// MetaOrdinal numbers the outbox rows of a transaction from 1.
 	MetaOrdinal = "ordinal"
@@ -163,12 +171,16 @@ var (
 
 // withDefaults fills in what is empty.
 func (t Table) withDefaults() Table {
+	idHeader := "id"
+	if t.CloudEvents != nil {
+		idHeader = noHeader
+	}
 	for _, c := range []struct {
 		field *string
 		def   string
 	}{
-		{&t.ID, "id"}, {&t.AggregateType, "aggregatetype"}, {&t.AggregateID, "aggregateid"}, {&t.Payload, "payload"},
-		{&t.IDHeader, "id"}, {&t.SchemaName, t.Name},
+		{&t.IDHeader, idHeader}, {&t.ID, "id"}, {&t.AggregateType, "aggregatetype"}, {&t.AggregateID, "aggregateid"}, {&t.Payload, "payload"},
+		{&t.SchemaName, t.Name},
 	} {
 		if *c.field == "" {
 			*c.field = c.def

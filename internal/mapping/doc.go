@@ -11,6 +11,10 @@
 //	               + Shape --makePlan--> plan: the columns' types and their form
 //	                                     + Row --Map--> Message
 //
+// Two presets have forms of their own: Eventuate (eventuate.go), whose rows do
+// not come here as columns of choice, and CloudEvents (cloudevents.go), which
+// adds headers to any mapping.
+//
 // Rows of the default preset take a short way through (Mapper.short), all
 // others the long one. How values look in Kafka Connect is in package connect.
 package mapping

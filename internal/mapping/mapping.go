@@ -1,11 +1,12 @@
 package mapping
 
 import (
-	"encoding/hex"
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
 
+	"github.com/tailer-io/tailer/internal/mapping/connect"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -64,21 +65,28 @@ func (m *Mapper) Check(s *outbox.Shape) error {
 }
 
 // Map appends a message to out for every row of b, in order. Rows that cannot
-// be mapped are left out and named in out.Poison. The messages' bytes belong
+// be mapped are left out and named in out.Poison; rows that Eventuate Tram says
+// are published already are left out without a word. The messages' bytes belong
 // to b and out.
 func (m *Mapper) Map(b *outbox.Batch, out *outbox.Messages) {
 	for i := range b.Rows {
 		r := &b.Rows[i]
 		p := m.plan(r.Shape)
 		t := m.tables[r.Shape.Table]
+		if t.Eventuate != nil && isPublished(b, r) {
+			continue
+		}
 		if m.cfg.MaxRowBytes > 0 && r.Size > m.cfg.MaxRowBytes {
 			m.poison(b, i, out, fmt.Sprintf("its %d bytes exceed --max-row-bytes %d", r.Size, m.cfg.MaxRowBytes))
 			continue
 		}
 		var reason string
-		if p.short {
+		switch {
+		case p.short:
 			reason = m.short(t, p, b, i, out)
-		} else {
+		case t.Eventuate != nil:
+			reason = m.tram(t, p, b, i, out)
+		default:
 			reason = m.long(t, p, b, i, out)
 		}
 		if reason != "" {
@@ -94,11 +102,11 @@ func (m *Mapper) short(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Me
 	if !ok {
 		return nullRoute(t.AggregateType)
 	}
-	id, ok1 := p.shortValue(b, r, colID, out)
-	key, ok2 := p.shortValue(b, r, t.key, out)
-	val, ok3 := p.shortValue(b, r, t.payload, out)
-	if !ok1 || !ok2 || !ok3 {
-		return "a bytea column is not in the hex form that the server was asked for"
+	id, err1 := p.bytes[colID].of(b, r, colID, out)
+	key, err2 := p.bytes[t.key].of(b, r, t.key, out)
+	val, err3 := p.bytes[t.payload].of(b, r, t.payload, out)
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		return fmt.Sprintf("a column %s", err)
 	}
 	h := out.Headers(1)
 	h[0] = outbox.Header{Key: headerID, Value: id}
@@ -113,33 +121,10 @@ func (m *Mapper) short(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Me
 	return ""
 }
 
-func nullRoute(column string) string {
-	return fmt.Sprintf("column %s is NULL, so there is no topic to send it to", column)
-}
+func nullRoute(column string) string { return noRoute(column, "is NULL") }
 
-// shortValue is a cell as it goes out: nil for NULL, the bytes themselves for
-// bytea, the database's text for all else. ok is false for malformed hex.
-func (p *plan) shortValue(b *outbox.Batch, r *outbox.Row, col int, out *outbox.Messages) (v []byte, ok bool) {
-	v, ok = b.Value(r, col)
-	if !ok {
-		return nil, true
-	}
-	if !p.hex[col] {
-		return v, true
-	}
-	return unhex(v, out)
-}
-
-func unhex(v []byte, out *outbox.Messages) ([]byte, bool) {
-	if len(v) < 2 || v[0] != '\\' || v[1] != 'x' || len(v)%2 != 0 {
-		return nil, false
-	}
-	if len(v) == 2 {
-		return v[:0], true // empty, and not nil: nil would be a tombstone
-	}
-	raw := out.Bytes(hex.DecodedLen(len(v) - 2))
-	_, err := hex.Decode(raw, v[2:])
-	return raw, err == nil
+func noRoute(column, why string) string {
+	return fmt.Sprintf("column %s %s, so there is no topic to send it to", column, why)
 }
 
 // long maps a row every other way.
@@ -158,9 +143,9 @@ func (m *Mapper) long(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Mes
 			return err.Error()
 		}
 	} else {
-		key, null := t.keyText.append(m.buf[:0], b, r)
-		if m.buf = key; null != "" {
-			return fmt.Sprintf("column %s of the key is NULL", null)
+		key, column, why := t.keyText.append(m.buf[:0], b, r)
+		if m.buf = key; column != "" {
+			return fmt.Sprintf("column %s of the key %s", column, why)
 		}
 		msg.Key = kept(key, out)
 	}
@@ -169,11 +154,13 @@ func (m *Mapper) long(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Mes
 	}
 	if t.timestamp != none {
 		if text, ok := b.Value(r, t.timestamp); ok {
-			ms, err := p.time(text)
+			at, err := p.time(text)
 			if err != nil {
 				return fmt.Sprintf("column %s: %s", t.Timestamp, err)
 			}
-			msg.Time = time.UnixMilli(ms)
+			if at.Kind != connect.Null {
+				msg.Time = time.UnixMilli(at.Int)
+			}
 		}
 	}
 	if t.partition != none {
@@ -185,7 +172,7 @@ func (m *Mapper) long(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Mes
 			msg.Partition = int32(n)
 		}
 	}
-	if msg.Headers, err = m.headers(t, p, b, i, out); err != nil {
+	if msg.Headers, err = m.headers(t, p, b, &msg, out); err != nil {
 		return err.Error()
 	}
 	out.List = append(out.List, msg)
@@ -195,9 +182,9 @@ func (m *Mapper) long(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Mes
 // route finds the topic; reason says why there is none.
 func (m *Mapper) route(t *table, b *outbox.Batch, r *outbox.Row, msg *outbox.Message) (reason string) {
 	if t.topic != nil {
-		topic, null := t.topic.append(m.buf[:0], b, r)
-		if m.buf = topic; null != "" {
-			return nullRoute(null)
+		topic, column, why := t.topic.append(m.buf[:0], b, r)
+		if m.buf = topic; column != "" {
+			return noRoute(column, why)
 		}
 		msg.Topic = t.named(m.cfg.TopicPrefix, topic)
 		return ""
@@ -210,9 +197,10 @@ func (m *Mapper) route(t *table, b *outbox.Batch, r *outbox.Row, msg *outbox.Mes
 	return ""
 }
 
-// headers makes a row's headers: what is the same for all, the trace context,
-// the id, then the others.
-func (m *Mapper) headers(t *table, p *plan, b *outbox.Batch, i int, out *outbox.Messages) ([]outbox.Header, error) {
+// headers makes a row's headers: the attributes of its CloudEvent, what is the
+// same for all, the trace context, the id, then the others.
+func (m *Mapper) headers(t *table, p *plan, b *outbox.Batch, msg *outbox.Message, out *outbox.Messages) ([]outbox.Header, error) {
+	i := msg.Row
 	r := &b.Rows[i]
 	var room [3]outbox.Header
 	var trace []outbox.Header
@@ -222,11 +210,21 @@ func (m *Mapper) headers(t *table, p *plan, b *outbox.Batch, i int, out *outbox.
 		}
 	}
 	n := len(t.fixed) + len(trace) + len(p.headers)
+	if t.CloudEvents != nil {
+		n += 1 + len(p.attributes) // and the version
+	}
 	if t.IDHeader != noHeader {
 		n++
 	}
 	list := out.Headers(n)
-	at := copy(list, t.fixed)
+	at := 0
+	if t.CloudEvents != nil {
+		var err error
+		if at, err = m.attributes(p, b, i, msg, out, list); err != nil {
+			return nil, err
+		}
+	}
+	at += copy(list[at:], t.fixed)
 	at += copy(list[at:], trace)
 	if t.IDHeader != noHeader {
 		id, err := p.id.bytes(m, b, r, out)
@@ -241,7 +239,7 @@ func (m *Mapper) headers(t *table, p *plan, b *outbox.Batch, i int, out *outbox.
 		v := h.text
 		switch h.meta {
 		case MetaPosition:
-			v = b.PositionText(i)
+			v = b.CommitText(i)
 		case MetaOrdinal:
 			m.buf = strconv.AppendUint(m.buf[:0], b.Ordinal(i), 10)
 			v = kept(m.buf, out)
@@ -255,7 +253,7 @@ func (m *Mapper) headers(t *table, p *plan, b *outbox.Batch, i int, out *outbox.
 		}
 		list[at+k] = outbox.Header{Key: h.name, Value: v}
 	}
-	return list, nil
+	return list[:at+len(p.headers)], nil
 }
 
 // contextHeaders are what Debezium's connectors put first by default
@@ -265,7 +263,7 @@ func contextHeaders(name string, cfg Config) []outbox.Header {
 		return outbox.Header{Key: []byte("__debezium.context." + key), Value: []byte(value)}
 	}
 	return []outbox.Header{header("connectorLogicalName", name), header("taskId", "0"),
-		header("connectorName", cfg.Connector), header("runId", cfg.Run)}
+		header("connectorName", cfg.Source.Connector), header("runId", cfg.Run)}
 }
 
 // plan returns what the shape means; it changes with the relation only.
@@ -284,13 +282,23 @@ func (m *Mapper) plan(s *outbox.Shape) *plan {
 	return p
 }
 
-func (m *Mapper) poison(b *outbox.Batch, row int, out *outbox.Messages, reason string) {
+// ID is the id of a row as people see and type it, "" when it is NULL. It may
+// be called beside Map.
+func (m *Mapper) ID(b *outbox.Batch, row int) string {
 	r := &b.Rows[row]
+	t := m.tables[r.Shape.Table]
 	id, _ := b.Value(r, colID)
+	if t.isUUID(t.ID) && len(id) == uuidBytes {
+		id = connect.AppendUUID(nil, id)
+	}
+	return outbox.IDText(id)
+}
+
+func (m *Mapper) poison(b *outbox.Batch, row int, out *outbox.Messages, reason string) {
 	out.Poison = append(out.Poison, outbox.Poison{
 		Row:      row,
-		Table:    m.cfg.Tables[r.Shape.Table].Name,
-		ID:       string(id),
+		Table:    m.tables[b.Rows[row].Shape.Table].Name,
+		ID:       m.ID(b, row),
 		Position: string(b.PositionText(row)),
 		Reason:   reason,
 	})

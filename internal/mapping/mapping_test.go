@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailer-io/tailer/internal/mapping/connect"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -32,7 +33,7 @@ func batch(s *outbox.Shape, rows ...[4]string) *outbox.Batch {
 
 func mapper(t *testing.T, cfg Config) *Mapper {
 	t.Helper()
-	cfg.Tables = []Table{{Name: "public.outbox"}}
+	cfg.Source, cfg.Tables = connect.Postgres, []Table{{Name: "public.outbox"}}
 	m, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/tailer-io/tailer/internal/mapping/connect"
 	"github.com/tailer-io/tailer/internal/outbox"
@@ -12,12 +13,14 @@ type plan struct {
 	shape *outbox.Shape
 	err   error // the shape does not fit: every row of it is poison
 	short bool  // the short way, see table.plain
-	hex   [shortColumns]bool
+	bytes [shortColumns]bytesForm
 
 	id, key cell
 	headers []header
-	value   valuePlan
-	time    func(text []byte) (ms int64, err error)
+	// attributes are those of the row's CloudEvent.
+	attributes []attributePlan
+	value      valuePlan
+	time       func(text []byte) (connect.Value, error) // in milliseconds; null for none
 }
 
 // header is one header behind the id.
@@ -31,10 +34,19 @@ type header struct {
 // makePlan says what a shape means; the error is an *outbox.Invalid.
 func (m *Mapper) makePlan(s *outbox.Shape) (*plan, error) {
 	t := m.tables[s.Table]
+	if t.Eventuate != nil {
+		return &plan{shape: s}, m.checkTram(t, s)
+	}
 	p := &plan{shape: s, short: t.plain()}
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		if t.isUUID(c.Name) && !c.Missing && !m.cfg.Source.Binary(columnOf(c)) {
+			return nil, t.invalid("uuid-columns", "column %q is of type %s; allowed are columns of bytes, such as binary(16)", c.Name, c.Type)
+		}
+	}
 	if p.short {
-		for i := range p.hex {
-			p.hex[i] = s.Columns[i].Type == "bytea"
+		for i := range p.bytes {
+			p.bytes[i] = m.bytesForm(t, &s.Columns[i])
 		}
 		return p, nil
 	}
@@ -59,34 +71,41 @@ func (m *Mapper) makePlan(s *outbox.Shape) (*plan, error) {
 		}
 		p.headers = append(p.headers, hp)
 	}
+	if p.attributes, err = m.planAttributes(t, s); err != nil {
+		return nil, err
+	}
 	if p.value, err = m.valuePlan(t, s); err != nil {
 		return nil, err
 	}
 	return p, m.planColumns(t, s, p)
 }
 
-// integers are the types that a partition can be read from.
-var integers = map[string]bool{"int2": true, "int4": true, "int8": true}
-
 // planColumns checks the types of the columns that are read here.
 func (m *Mapper) planColumns(t *table, s *outbox.Shape, p *plan) error {
 	if t.timestamp != none {
 		c := &s.Columns[t.timestamp]
-		if p.time = connect.Millis(c.Type); p.time == nil {
-			return t.invalid("columns.timestamp", "column %q is of type %s; allowed are timestamp, timestamptz, date, text in ISO form, and bigint with milliseconds since 1970", c.Name, c.Type)
+		if p.time = m.cfg.Source.Millis(columnOf(c)); p.time == nil {
+			return t.invalid("columns.timestamp", "column %q is of type %s; allowed are times with a date, date, text in ISO form, and bigint with milliseconds since 1970", c.Name, c.Type)
 		}
 	}
 	if t.partition != none {
-		if c := &s.Columns[t.partition]; !integers[c.Type] {
-			return t.invalid("columns.partition", "column %q is of type %s; allowed are smallint, int and bigint", c.Name, c.Type)
+		if c := &s.Columns[t.partition]; !m.integer(c, "int16", "int32", "int64") {
+			return t.invalid("columns.partition", "column %q is of type %s; allowed are whole numbers such as int", c.Name, c.Type)
 		}
 	}
 	if t.version != none {
-		if c := &s.Columns[t.version]; c.Type != "int4" {
+		if c := &s.Columns[t.version]; !m.integer(c, "int32") {
 			return t.invalid("columns.schema-version", "column %q is of type %s; allowed is int", c.Name, c.Type)
 		}
 	}
 	return nil
+}
+
+// integer reports whether a column's form in Kafka Connect is a plain number of
+// one of these types.
+func (m *Mapper) integer(c *outbox.Column, kinds ...string) bool {
+	typ, err := m.cfg.Source.Type(columnOf(c), connect.Modes{})
+	return err == nil && typ.Schema.Name == "" && slices.Contains(kinds, typ.Schema.Type)
 }
 
 // valuePlan says how the payload becomes the value.
@@ -115,7 +134,8 @@ func (m *Mapper) valuePlan(t *table, s *outbox.Shape) (v valuePlan, err error) {
 	if err != nil {
 		return v, t.invalid("formats.value", "%s", err)
 	}
-	v.text = v.typ.Schema != nil && v.typ.Schema.Type == "string" || v.typ.Schema == nil && !v.cell.hex
+	payload := &s.Columns[t.payload]
+	v.text = v.typ.Schema != nil && v.typ.Schema.Type == "string" || v.typ.Schema == nil && v.cell.form == asIs && !m.cfg.Source.Binary(columnOf(payload))
 	switch v.format = t.ValueFormat; v.format {
 	case FormatBytesJSON:
 		v.format = FormatJSON

@@ -29,8 +29,13 @@ func (w world) shape(m *Mapper) *outbox.Shape {
 
 func (w world) run(t *testing.T, table Table) (*outbox.Messages, error) {
 	t.Helper()
+	return w.runOn(t, connect.Postgres, table)
+}
+
+func (w world) runOn(t *testing.T, source connect.Source, table Table) (*outbox.Messages, error) {
+	t.Helper()
 	table.Name = "public.outbox"
-	m, err := New(Config{Types: connect.Postgres, Connector: "postgresql", Run: "the-run", Tables: []Table{table}})
+	m, err := New(Config{Source: source, Run: "the-run", Tables: []Table{table}})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +95,7 @@ func TestTables(t *testing.T) {
 			`{eu}.Created -1 "eu-4711" "{\"a\": 1}" id="i-1"`},
 		{"headers", Table{IDHeader: "eventId", Headers: []Header{{Column: "type"}, {Column: "n", Name: "number"}, {Name: "source", Value: "shop"},
 			{Name: "lsn", Meta: MetaPosition}, {Name: "nth", Meta: MetaOrdinal}}}, nil,
-			`outbox.event.order -1 "4711" "{\"a\": 1}" eventId="i-1" type="Created" number="5" source="shop" lsn="0/3" nth="5"`},
+			`outbox.event.order -1 "4711" "{\"a\": 1}" eventId="i-1" type="Created" number="5" source="shop" lsn="0/2" nth="5"`},
 		{"no id", Table{IDHeader: "-"}, nil, `outbox.event.order -1 "4711" "{\"a\": 1}"`},
 		{"context", Table{ContextHeaders: "shop"}, nil, `outbox.event.order -1 "4711" "{\"a\": 1}" __debezium.context.connectorLogicalName="shop" ` +
 			`__debezium.context.taskId="0" __debezium.context.connectorName="postgresql" __debezium.context.runId="the-run" id="i-1"`},
@@ -225,8 +230,8 @@ func TestBadMappings(t *testing.T) {
 		{"twice", Table{ValueFormat: FormatJSON, Envelope: []Field{{Column: "n"}, {Column: "p", Name: "n"}}}, at + "envelope: the name n is there twice; payload is the value's own"},
 		{"payload", Table{ValueFormat: FormatJSON, Envelope: []Field{{Column: "n", Name: "payload"}}}, at + "envelope: the name payload is there twice; payload is the value's own"},
 
-		{"timestamp type", Table{Timestamp: "n"}, at + `columns.timestamp: column "n" is of type int4; allowed are timestamp, timestamptz, date, text in ISO form, and bigint with milliseconds since 1970`},
-		{"partition type", Table{Partition: "type"}, at + `columns.partition: column "type" is of type varchar; allowed are smallint, int and bigint`},
+		{"timestamp type", Table{Timestamp: "n"}, at + `columns.timestamp: column "n" is of type int4; allowed are times with a date, date, text in ISO form, and bigint with milliseconds since 1970`},
+		{"partition type", Table{Partition: "type"}, at + `columns.partition: column "type" is of type varchar; allowed are whole numbers such as int`},
 		{"version type", Table{SchemaVersion: "ms", ValueFormat: FormatJSON, Envelope: []Field{{Column: "n"}}}, at + `columns.schema-version: column "ms" is of type int8; allowed is int`},
 		{"bytes of text", Table{ValueFormat: FormatBytes}, at + `formats.value: bytes is only for columns of bytes, and column "payload" is of type jsonb`},
 		{"string of a number", Table{AggregateID: "num", KeyFormat: FormatString}, at + `formats.key: string has no form for column "num" of type numeric, of which Java prints the identity of an object`},
@@ -282,7 +287,7 @@ func TestJavaRegex(t *testing.T) {
 
 // The name of an envelope's schema stays that of the first route.
 func TestEnvelopeNameIsKept(t *testing.T) {
-	m, err := New(Config{Types: connect.Postgres, Tables: []Table{{Name: "a.b", ValueFormat: FormatJSONSchema, Envelope: []Field{{Column: "n"}}}}})
+	m, err := New(Config{Source: connect.Postgres, Tables: []Table{{Name: "a.b", ValueFormat: FormatJSONSchema, Envelope: []Field{{Column: "n"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +334,7 @@ var benchTables = map[string]Table{
 
 func benchmarkWorld(t testing.TB, table Table) (*Mapper, *outbox.Batch) {
 	table.Name = "public.outbox"
-	m, err := New(Config{Types: connect.Postgres, Tables: []Table{table}})
+	m, err := New(Config{Source: connect.Postgres, Tables: []Table{table}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ type table struct {
 	route, key, payload, timestamp, partition, version, trace int
 	headers                                                   []int // by Headers; none for those without a column
 	envelope                                                  []int // by Envelope
+	attributes                                                []attribute
 
 	topic   *template // nil: by the route column
 	keyText *template // nil: the key column
@@ -45,6 +46,9 @@ func (t *table) invalid(option, format string, args ...any) error {
 }
 
 func newTable(cfg Table) (*table, error) {
+	if cfg.Eventuate != nil {
+		return newTramTable(cfg), nil
+	}
 	t := &table{Table: cfg.withDefaults(), topics: map[string]string{}, names: map[string]string{}}
 	if err := t.checkFormats(); err != nil {
 		return nil, err
@@ -72,7 +76,10 @@ func newTable(cfg Table) (*table, error) {
 	}
 	t.idKey = []byte(t.IDHeader)
 	t.place()
-	return t, nil
+	if err := t.placeAttributes(); err != nil {
+		return nil, err
+	}
+	return t, t.checkUUIDs()
 }
 
 func (t *table) checkFormats() error {
@@ -139,53 +146,71 @@ func (t *table) checkPlaces() error {
 // place lists the wanted columns, each once, and remembers where they are. A
 // column is optional only if every use of it is.
 func (t *table) place() {
-	want := func(name string, optional bool) int {
-		if name == "" {
-			return none
-		}
-		i := slices.Index(t.wanted, name)
-		if i < 0 {
-			t.wanted, t.optional = append(t.wanted, name), append(t.optional, optional)
-			return len(t.wanted) - 1
-		}
-		t.optional[i] = t.optional[i] && optional
-		return i
-	}
 	fill := func(tm *template) {
 		for i := range tm.parts {
-			tm.parts[i].col = want(tm.parts[i].column, false)
+			tm.parts[i].col = t.want(tm.parts[i].column, false)
+			tm.parts[i].uuid = t.isUUID(tm.parts[i].column)
 		}
 	}
-	want(t.ID, false)
+	t.want(t.ID, false)
 	t.route, t.key = none, none
 	if t.topic == nil {
-		t.route = want(t.AggregateType, false)
+		t.route = t.want(t.AggregateType, false)
 	} else {
 		fill(t.topic)
 	}
 	if t.keyText == nil {
-		t.key = want(t.AggregateID, false)
+		t.key = t.want(t.AggregateID, false)
 	} else {
 		fill(t.keyText)
 	}
-	t.payload = want(t.Payload, false)
-	t.timestamp = want(t.Timestamp, false)
-	t.partition = want(t.Partition, false)
-	t.version = want(t.SchemaVersion, false)
-	t.trace = want(t.Traceparent, false)
+	t.payload = t.want(t.Payload, false)
+	t.timestamp = t.want(t.Timestamp, false)
+	t.partition = t.want(t.Partition, false)
+	t.version = t.want(t.SchemaVersion, false)
+	t.trace = t.want(t.Traceparent, false)
 	for _, h := range t.Headers {
-		t.headers = append(t.headers, want(h.Column, t.IgnoreMissing))
+		t.headers = append(t.headers, t.want(h.Column, t.IgnoreMissing))
 	}
 	for _, f := range t.Envelope {
-		t.envelope = append(t.envelope, want(f.Column, t.IgnoreMissing))
+		t.envelope = append(t.envelope, t.want(f.Column, t.IgnoreMissing))
 	}
 }
+
+// want notes that a column is used and gives its place; none for no column.
+func (t *table) want(name string, optional bool) int {
+	if name == "" {
+		return none
+	}
+	i := slices.Index(t.wanted, name)
+	if i < 0 {
+		t.wanted, t.optional = append(t.wanted, name), append(t.optional, optional)
+		return len(t.wanted) - 1
+	}
+	t.optional[i] = t.optional[i] && optional
+	return i
+}
+
+func (t *table) checkUUIDs() error {
+	for _, name := range t.UUIDs {
+		switch {
+		case !slices.Contains(t.wanted, name):
+			return t.invalid("uuid-columns", "column %q is not mapped", name)
+		case t.route != none && t.wanted[t.route] == name:
+			return t.invalid("uuid-columns", "column %q is the route; write the topic as a template", name)
+		}
+	}
+	return nil
+}
+
+// isUUID reports whether the bytes of a column are written as a UUID.
+func (t *table) isUUID(column string) bool { return slices.Contains(t.UUIDs, column) }
 
 // plain reports whether rows become messages the short way: a route, a key, a
 // payload and an id, each as the database gives it.
 func (t *table) plain() bool {
 	return len(t.wanted) == shortColumns && t.topic == nil && t.keyText == nil && t.timestamp == none && t.partition == none && t.trace == none &&
-		t.ContextHeaders == "" && len(t.Headers) == 0 && len(t.Envelope) == 0 && t.IDHeader == "id" && !t.Tombstone && !t.Expand &&
+		t.CloudEvents == nil && t.ContextHeaders == "" && len(t.Headers) == 0 && len(t.Envelope) == 0 && t.IDHeader == "id" && !t.Tombstone && !t.Expand &&
 		t.KeyFormat == FormatText && t.ValueFormat == FormatText && t.HeaderFormat == FormatText
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tailer-io/tailer/internal/mapping/connect"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -16,6 +17,7 @@ type templatePart struct {
 	text   string
 	column string // "" for a text
 	col    int    // its index among the wanted columns
+	uuid   bool   // its bytes are written as a UUID
 }
 
 // parseTemplate reads "orders.{region}"; {{ and }} stand for braces.
@@ -47,8 +49,9 @@ func parseTemplate(s string) (*template, error) {
 	return t, nil
 }
 
-// append puts the row's values in; null is the column that is NULL, if any.
-func (t *template) append(dst []byte, b *outbox.Batch, r *outbox.Row) (out []byte, null string) {
+// append puts the row's values in; column is the one that cannot be written, if
+// any, and why says what it is.
+func (t *template) append(dst []byte, b *outbox.Batch, r *outbox.Row) (out []byte, column, why string) {
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.column == "" {
@@ -56,10 +59,16 @@ func (t *template) append(dst []byte, b *outbox.Batch, r *outbox.Row) (out []byt
 			continue
 		}
 		v, ok := b.Value(r, p.col)
-		if !ok {
-			return dst, p.column
+		switch {
+		case !ok:
+			return dst, p.column, "is NULL"
+		case p.uuid && len(v) != uuidBytes:
+			return dst, p.column, errUUID.Error()
+		case p.uuid:
+			dst = connect.AppendUUID(dst, v)
+		default:
+			dst = append(dst, v...)
 		}
-		dst = append(dst, v...)
 	}
-	return dst, ""
+	return dst, "", ""
 }

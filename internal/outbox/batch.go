@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 )
@@ -24,28 +25,30 @@ type Shape struct {
 	Columns []Column
 }
 
-// Column is one wanted column.
+// Column is one wanted column. Its JSON form is part of what a dead letter
+// holds: names stay, new fields are left out where they are zero.
 type Column struct {
-	Name string
+	Name string `json:"name"`
 	// Type is the database's own name of the type, such as "uuid" or "jsonb";
 	// for a type without a well-known name "oid:NUMBER". A PostgreSQL domain
 	// has the name of what it is based on, an enumeration is "enum".
-	Type string
+	Type string `json:"type"`
 	// Missing says that the table has no such column, and that the mapping can
 	// do without it: the cell is always NULL.
-	Missing bool
+	Missing bool `json:"missing,omitempty"`
 	// NotNull says that the column is declared NOT NULL, as far as the source
 	// knows.
-	NotNull bool
+	NotNull bool `json:"not_null,omitempty"`
 	// Precision and Scale are what was declared, -1 where nothing was or it is
 	// not known: the digits of a number, the digits of a fraction of a second
 	// (Precision), the bits of a bit string (Precision).
-	Precision, Scale int
+	Precision int `json:"precision"`
+	Scale     int `json:"scale"`
 	// Labels are those of an enumeration in their order, joined by commas.
-	Labels string
+	Labels string `json:"labels,omitempty"`
 	// Default is the expression of the column's default, as the database
 	// prints it; "" for none.
-	Default string
+	Default string `json:"default,omitempty"`
 }
 
 // Txn is one source transaction inside a batch, or the part of it that the
@@ -201,6 +204,14 @@ func (b *Batch) PositionText(row int) []byte {
 		return b.bytes(t.end)
 	}
 	return b.bytes(t.id)
+}
+
+// CommitText is what the name of a row's transaction says about where it was
+// committed: what stands behind an @, else all of it. Unlike PositionText it is
+// the same for all parts of a transaction that is cut. It belongs to the batch.
+func (b *Batch) CommitText(row int) []byte {
+	id := b.bytes(b.Txns[b.Rows[row].Txn].id)
+	return id[bytes.IndexByte(id, '@')+1:]
 }
 
 // ResumeBefore is what a checkpoint has to say when every row before this one

@@ -67,6 +67,9 @@ func TestBatchResumeBefore(t *testing.T) {
 	if got := b.PositionText(2); string(got) != "0/5" {
 		t.Errorf("position %s, want 0/5", got)
 	}
+	if got := b.CommitText(2); string(got) != "0/4" {
+		t.Errorf("commit %s, want 0/4", got)
+	}
 }
 
 // Where positions grow, an end is a step: the position before a row is put

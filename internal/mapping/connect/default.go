@@ -24,14 +24,14 @@ var computedDefaults = map[string]string{
 	"timestamp": "1970-01-01 00:00:00", "timestamptz": "1970-01-01 00:00:00+00", "enum": "",
 }
 
-// PostgresDefault is what the schema of a column says about its default
+// postgresDefault is what the schema of a column says about its default
 // expression, as pg_get_expr prints it; nil for nothing.
-func PostgresDefault(t Type, c Column, expr string) *Value {
+func postgresDefault(t Type, c Column) *Value {
 	computed, known := computedDefaults[c.Name]
-	if !known || expr == "" || strings.HasPrefix(expr, "NULL::") {
+	if !known || strings.HasPrefix(c.Default, "NULL::") {
 		return nil
 	}
-	text := strings.TrimSpace(expr)
+	text := strings.TrimSpace(c.Default)
 	switch {
 	case functionDefault.MatchString(text) || currentTimes[strings.ToLower(text)]:
 		if c.Name == "enum" {

@@ -22,13 +22,12 @@ func TestPostgresDefaults(t *testing.T) {
 		{"bytea", `'\x00'::bytea`, ""},
 		{"int4", "", ""},
 	} {
-		column := Column{Name: c.typ, Precision: -1, Scale: -1}
-		typ, err := Postgres(column, Modes{})
+		typ, err := Postgres.Type(Column{Name: c.typ, Precision: -1, Scale: -1, Default: c.expr}, Modes{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := ""
-		if v := PostgresDefault(typ, column, c.expr); v != nil {
+		if v := typ.Schema.Default; v != nil {
 			got = string(AppendJSON(nil, typ.Schema, *v))
 		}
 		if got != c.want {

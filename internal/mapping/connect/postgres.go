@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// Postgres is the Type that Debezium's PostgreSQL connector gives to a column
+// postgresType is the Type that Debezium's PostgreSQL connector gives to a column
 // (PostgresValueConverter). Names are those of pg_type; an array is its
 // element with an underscore before it, an enumeration is "enum".
-func Postgres(c Column, m Modes) (Type, error) {
+func postgresType(c Column, m Modes) (Type, error) {
 	if element, ok := strings.CutPrefix(c.Name, "_"); ok && arrays[element] {
 		c.Name = element
-		of, err := Postgres(c, m)
+		of, err := postgresType(c, m)
 		if err != nil {
 			return Type{}, err
 		}
@@ -51,7 +51,7 @@ func Postgres(c Column, m Modes) (Type, error) {
 	case "float8":
 		return float("double", Float64, 64), nil
 	case "bytea":
-		return bytesType(m.Binary)
+		return bytesType(m.Binary, unhex)
 	case "bit", "varbit":
 		return postgresBits(c)
 	case "numeric":

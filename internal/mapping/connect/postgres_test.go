@@ -8,7 +8,7 @@ import (
 // forms are a value as a simple header, as JSON and as a Java string.
 func forms(t *testing.T, c Column, m Modes, text string) (simple, json, java string) {
 	t.Helper()
-	typ, err := Postgres(c, m)
+	typ, err := Postgres.Type(c, m)
 	if err != nil {
 		t.Fatalf("%+v: %v", c, err)
 	}
@@ -141,7 +141,7 @@ func TestPostgresSchemas(t *testing.T) {
 		{Column{Name: "point"}, `{"type":"struct","fields":[{"type":"double","optional":false,"field":"x"},{"type":"double","optional":false,"field":"y"},{"type":"bytes","optional":true,"field":"wkb"},{"type":"int32","optional":true,"field":"srid"}],"optional":true,"name":"io.debezium.data.geometry.Point","version":1,"doc":"Geometry (POINT)"}`},
 		{Column{Name: "bit", Precision: 8}, `{"type":"bytes","optional":true,"name":"io.debezium.data.Bits","version":1,"parameters":{"length":"8"}}`},
 	} {
-		typ, err := Postgres(c.column, Modes{})
+		typ, err := Postgres.Type(c.column, Modes{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,13 +154,13 @@ func TestPostgresSchemas(t *testing.T) {
 
 func TestPostgresRefuses(t *testing.T) {
 	for _, name := range []string{"pg_lsn", "hstore", "oid:4711", "_timestamptz", "_interval", "_xml", "box", "varbit"} {
-		if _, err := Postgres(Column{Name: name, Precision: -1, Scale: -1}, Modes{}); !errors.Is(err, ErrUnsupported) {
+		if _, err := Postgres.Type(Column{Name: name, Precision: -1, Scale: -1}, Modes{}); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for typ, text := range map[string]string{"int4": "99999999999", "date": "infinity", "timestamp": "0001-01-01 00:00:00 BC",
 		"time": "noon", "numeric": "1.2.3", "interval": "soon", "_int4": "[0:1]={1,2}", "bytea": "abc"} {
-		typ, err := Postgres(Column{Name: typ, Precision: -1, Scale: -1}, Modes{})
+		typ, err := Postgres.Type(Column{Name: typ, Precision: -1, Scale: -1}, Modes{})
 		if err != nil {
 			t.Fatal(err)
 		}

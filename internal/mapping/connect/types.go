@@ -18,21 +18,26 @@ type Type struct {
 	// Read makes a value of the text of a cell that is not NULL. It may keep
 	// text.
 	Read func(text []byte) (Value, error)
+
+	zero *Value // what stands for a null that Read gives, in a column that is NOT NULL; nil for the null
 }
 
 // Modes are choices that Debezium's connectors offer for some types, by their
 // names there. An empty one is the connector's default.
 type Modes struct {
-	Binary  string // bytes, base64, base64-url-safe, hex
-	Decimal string // precise, string, double
-	Time    string // adaptive, adaptive_time_microseconds, microseconds, nanoseconds, isostring, connect
+	Binary         string // bytes, base64, base64-url-safe, hex
+	Decimal        string // precise, string, double
+	Time           string // adaptive, adaptive_time_microseconds, microseconds, nanoseconds, isostring, connect
+	UnsignedBigint string // long, precise
 }
 
-// The choices of each of the modes, the default first.
+// The choices of each of the modes. The first is the default, but MySQL and
+// MariaDB know no adaptive: there it is adaptive_time_microseconds.
 var (
-	BinaryModes  = []string{"bytes", "base64", "base64-url-safe", "hex"}
-	DecimalModes = []string{"precise", "string", "double"}
-	TimeModes    = []string{"adaptive", "adaptive_time_microseconds", "microseconds", "nanoseconds", "isostring", "connect"}
+	BinaryModes         = []string{"bytes", "base64", "base64-url-safe", "hex"}
+	DecimalModes        = []string{"precise", "string", "double"}
+	TimeModes           = []string{"adaptive", "adaptive_time_microseconds", "microseconds", "nanoseconds", "isostring", "connect"}
+	UnsignedBigintModes = []string{"long", "precise"}
 )
 
 // Column describes a column's type as the source knows it.
@@ -43,8 +48,13 @@ type Column struct {
 	// digits of a number, the digits of a fraction of a second (Precision),
 	// the bits of a bit string (Precision).
 	Precision, Scale int
-	// Labels are an enumeration's, joined by commas.
+	// Labels are an enumeration's or a set's, joined by commas.
 	Labels string
+	// NotNull says that the column is declared NOT NULL.
+	NotNull bool
+	// Default is the expression of its default, as the database prints it; ""
+	// for none.
+	Default string
 }
 
 // ErrUnsupported is what a type without a known form is refused with.
@@ -56,6 +66,32 @@ func plainString(name string) Type {
 		s.Version = 1
 	}
 	return Type{Schema: s, Plain: true, Read: func(t []byte) (Value, error) { return Text(t), nil }}
+}
+
+// UUID is the Type of sixteen bytes that are to be the text of a UUID.
+func UUID(optional bool) Type {
+	t := formatted("io.debezium.data.Uuid", func(dst, b []byte) ([]byte, error) {
+		if len(b) != 16 {
+			return dst, errUUID
+		}
+		return AppendUUID(dst, b), nil
+	})
+	t.Schema.Optional = optional
+	return t
+}
+
+var errUUID = errors.New("is no UUID: it has not 16 bytes")
+
+// AppendUUID writes sixteen bytes as 8-4-4-4-12 hex digits.
+func AppendUUID(dst, b []byte) []byte {
+	for i, end := range [...]int{4, 6, 8, 10, 16} {
+		if i > 0 {
+			dst = append(dst, '-')
+		}
+		from := [...]int{0, 4, 6, 8, 10}[i]
+		dst = hex.AppendEncode(dst, b[from:end])
+	}
+	return dst
 }
 
 // formatted is a string that is not the database's own text.
@@ -115,13 +151,14 @@ func boolean(yes byte) Type {
 	}}
 }
 
-// bytesType reads the hex form of bytea, and writes as the mode says.
-func bytesType(mode string) (Type, error) {
+// bytesType is a column of bytes, written as the mode says; raw makes the bytes
+// of the text.
+func bytesType(mode string, raw func(text []byte) ([]byte, error)) (Type, error) {
 	var encode func(dst, raw []byte) []byte
 	switch mode {
 	case "", "bytes":
 		return Type{Schema: &Schema{Type: "bytes"}, Read: func(t []byte) (Value, error) {
-			b, err := unhex(t)
+			b, err := raw(t)
 			return Value{Kind: Bytes, Bytes: b}, err
 		}}, nil
 	case "base64":
@@ -134,7 +171,7 @@ func bytesType(mode string) (Type, error) {
 		return Type{}, fmt.Errorf("%q is no mode of binary values", mode)
 	}
 	return formatted("", func(dst, text []byte) ([]byte, error) {
-		b, err := unhex(text)
+		b, err := raw(text)
 		return encode(dst, b), err
 	}), nil
 }
