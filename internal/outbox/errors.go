@@ -56,7 +56,7 @@ type Poison struct {
 	Row int
 	// Table is the configured name of its table.
 	Table string
-	// ID is the text of its id column, "" when it is NULL.
+	// ID is its id as text for people, "" when it is NULL.
 	ID string
 	// Position is where it stands, in the source's text.
 	Position string

@@ -28,6 +28,8 @@ type Message struct {
 	// Row indexes the batch's rows; -1 for a message that is no row
 	// (checkpoint, barrier).
 	Row int
+	// Letter marks a dead letter: it tells of its row, which is not published.
+	Letter bool
 }
 
 // Messages is what a batch maps to, in the order of its rows; rows that are

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +48,7 @@ var ErrFenced = errors.New("producer fenced")
 type record struct {
 	topic      string
 	key, value []byte
+	headers    []outbox.Header
 	txn        int // 0 for none
 }
 
@@ -83,13 +86,13 @@ func (b *Broker) Fired() bool {
 	return len(b.faults) == 0
 }
 
-// Committed is what a read_committed consumer sees of every topic but one, in
+// Committed is what a read_committed consumer sees of every topic but some, in
 // order: keys and values.
-func (b *Broker) Committed(except string) (keys, values []string) {
+func (b *Broker) Committed(except ...string) (keys, values []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.log {
-		if r.topic != except && (r.txn == 0 || b.state[r.txn]) {
+		if !slices.Contains(except, r.topic) && (r.txn == 0 || b.state[r.txn]) {
 			keys, values = append(keys, string(r.key)), append(values, string(r.value))
 		}
 	}
@@ -145,6 +148,10 @@ type Client struct {
 	AtLeastOnce bool
 	// Poison takes messages out whose value it is true for.
 	Poison func(value []byte) bool
+	// PoisonLetter does the same for dead letters.
+	PoisonLetter func(key []byte) bool
+	// MaxValue is what Room says; 0 for no limit.
+	MaxValue int
 
 	epoch  int
 	joined bool
@@ -192,13 +199,11 @@ func (b *Broker) end(commit bool) {
 
 // Admit takes out what the client's Poison says.
 func (c *Client) Admit(_ context.Context, m *outbox.Messages, b *outbox.Batch) error {
-	if c.Poison == nil {
-		return nil
-	}
 	kept := m.List[:0]
 	for _, msg := range m.List {
-		if msg.Row >= 0 && c.Poison(msg.Value) {
-			m.Poison = append(m.Poison, outbox.Poison{Row: msg.Row, Table: "outbox", ID: string(msg.Value),
+		if msg.Row >= 0 && !msg.Letter && c.Poison != nil && c.Poison(msg.Value) ||
+			msg.Letter && c.PoisonLetter != nil && c.PoisonLetter(msg.Key) {
+			m.Poison = append(m.Poison, outbox.Poison{Row: msg.Row,
 				Position: string(b.PositionText(msg.Row)), Reason: "the test says so"})
 			continue
 		}
@@ -206,6 +211,14 @@ func (c *Client) Admit(_ context.Context, m *outbox.Messages, b *outbox.Batch) e
 	}
 	m.List = kept
 	return nil
+}
+
+// Room is MaxValue, or without one no limit.
+func (c *Client) Room(context.Context, string) (int, error) {
+	if c.MaxValue > 0 {
+		return c.MaxValue, nil
+	}
+	return math.MaxInt, nil
 }
 
 // Join opens the transaction.
@@ -253,7 +266,8 @@ func (c *Client) Produce(ctx context.Context, m *outbox.Messages) error {
 			if msg.Topic == c.topic && !c.b.created {
 				return fmt.Errorf("topic %s does not exist", c.topic)
 			}
-			c.b.log = append(c.b.log, record{topic: msg.Topic, key: bytes.Clone(msg.Key), value: bytes.Clone(msg.Value), txn: txn})
+			c.b.log = append(c.b.log, record{topic: msg.Topic, key: bytes.Clone(msg.Key), value: bytes.Clone(msg.Value),
+				headers: cloneHeaders(msg.Headers), txn: txn})
 		}
 		if c.AtLeastOnce {
 			c.b.end(false) // nothing is open; wakes readers

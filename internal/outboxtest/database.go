@@ -193,7 +193,12 @@ func (s *Source) DropAnchor(context.Context) error {
 	if err := s.at("drop"); err != nil {
 		return err
 	}
-	s.d.SetSlot(-1)
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.locked != s {
+		return errors.New("drop slot: the lock's session is gone")
+	}
+	s.d.slot = -1
 	return nil
 }
 

@@ -63,13 +63,9 @@ func poison(msg *outbox.Message, b *outbox.Batch, reason string) outbox.Poison {
 // admit prepares one message; reason says why it is poison.
 func (k *Kafka) admit(ctx context.Context, msg *outbox.Message, now time.Time) (reason string, err error) {
 	t := k.find(msg.Topic)
-	if t == nil || t.gone {
-		if reason, ok := legalTopic(msg.Topic); !ok {
-			return reason, nil
-		}
-		create := k.cfg.CreateTopics && msg.Topic != k.cfg.CheckpointTopic
-		if t, err = k.need(ctx, msg.Topic, create); err != nil {
-			return "", err
+	if t == nil || t.gone || !t.denied.IsZero() {
+		if t, reason, err = k.target(ctx, msg.Topic); err != nil || reason != "" {
+			return reason, err
 		}
 	}
 	switch {
@@ -82,7 +78,7 @@ func (k *Kafka) admit(ctx context.Context, msg *outbox.Message, now time.Time) (
 		return "", nil
 	}
 	// The limits may be old: look again before a row is called poison.
-	if time.Since(t.limits.read) > time.Second {
+	if time.Since(t.limits.read) > limitsTrusted {
 		if err := k.readLimits(ctx, t); err != nil {
 			return "", err
 		}
@@ -105,7 +101,7 @@ func choose(msg *outbox.Message, n int) int32 {
 
 func headerID(msg *outbox.Message) []byte {
 	for i := range msg.Headers {
-		if string(msg.Headers[i].Key) == "id" {
+		if k := string(msg.Headers[i].Key); k == "id" || k == "ce_id" {
 			return msg.Headers[i].Value
 		}
 	}
@@ -124,6 +120,9 @@ func (k *Kafka) misfit(t *topic, msg *outbox.Message, now time.Time) string {
 	}
 	if size > k.cfg.MaxRequestBytes-requestSlack {
 		return fmt.Sprintf("it takes a record batch of %d bytes, and the brokers take requests of %d", size, k.cfg.MaxRequestBytes)
+	}
+	if t.limits.compact && msg.Key == nil {
+		return fmt.Sprintf("its key is null, and topic %s is compacted: it takes no record without a key", t.name)
 	}
 	if msg.Time.IsZero() {
 		return ""

@@ -22,6 +22,7 @@ const (
 	whatTransaction = "kafka_transactional_id"
 	whatIdempotent  = "kafka_idempotent_write"
 	whatCheckpoint  = "kafka_checkpoint_topic"
+	whatDeadLetter  = "kafka_dead_letter_topic"
 	whatTopic       = "kafka_topic"
 	whatMaxMessage  = "kafka_max_message_bytes"
 )
@@ -42,6 +43,9 @@ func (k *Kafka) Check(ctx context.Context) []outbox.Finding {
 	}
 	if k.cfg.CheckpointTopic != "" {
 		found = append(found, k.checkCheckpoint(ctx)...)
+	}
+	if k.cfg.DeadLetters {
+		found = append(found, k.checkDeadLetters(ctx)...)
 	}
 	return append(found, k.checkTopics(ctx)...)
 }
@@ -298,6 +302,12 @@ func (k *Kafka) SetupLines(name string) []string {
 	} else {
 		// Brokers since 2.8 take Write on any topic for it (KIP-679).
 		lines = append(lines, grant("--operation IdempotentWrite --cluster"))
+	}
+	if k.cfg.DeadLetters {
+		lines = append(lines, k.deadLetterLine(), grant(deadLetterACL(k.cfg.DeadLetterTopic)))
+		if k.cfg.Transactional { // for tailer replay
+			lines = append(lines, grant("--operation Write --operation Describe --transactional-id "+k.cfg.TransactionalID+ReplaySuffix))
+		}
 	}
 	topics := "--operation Write --operation Describe --operation DescribeConfigs"
 	if k.cfg.CreateTopics {

@@ -112,7 +112,9 @@ func (c *cluster) metadata(ctx context.Context, topics ...string) (map[string]*s
 		topics = []string{c.probe}
 	}
 	resp, n, err := anyNode(ctx, c, "ask for metadata", func(b *sarama.Broker) (*sarama.MetadataResponse, error) {
-		resp, err := b.GetMetadata(sarama.NewMetadataRequest(c.conf.Version, topics))
+		req := sarama.NewMetadataRequest(c.conf.Version, topics)
+		req.IncludeTopicAuthorizedOperations = true
+		resp, err := b.GetMetadata(req)
 		if err == nil && len(resp.Brokers) == 0 {
 			// A broker that is just starting knows nobody yet.
 			return nil, errors.New("knows no brokers yet")

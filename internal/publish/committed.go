@@ -1,16 +1,26 @@
 package publish
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/IBM/sarama"
 )
 
-// committed gives the records in [from, to) of a read_committed fetch that
-// belong to no aborted transaction, in order, and returns the offset behind
-// the last batch of the answer; from when there was none.
+// record is a record that a reader sees. Its bytes belong to the answer they
+// came with.
+type record struct {
+	offset     int64
+	time       time.Time
+	key, value []byte
+	headers    []*sarama.RecordHeader
+}
+
+// committed gives the records in [from, to) of a fetch that belong to no
+// aborted transaction, in order, and returns the offset behind
+// the last batch of the answer; from when there was none. The answer to a
+// read_uncommitted fetch names no aborted transactions: all records are given.
 //
 // The broker sends everything below the last stable offset, aborted records
 // too, and says which producers had a transaction aborted that overlaps the
@@ -52,12 +62,20 @@ func committed(block *sarama.FetchResponseBlock, from, to int64, f func(record))
 		}
 		for _, r := range b.Records {
 			if at := b.FirstOffset + r.OffsetDelta; at >= from && at < to {
-				// The answer may be a megabyte; what is kept must not pin it.
-				f(record{offset: at, key: bytes.Clone(r.Key), value: bytes.Clone(r.Value)})
+				f(record{offset: at, time: timeOf(b, r), key: r.Key, value: r.Value, headers: r.Headers})
 			}
 		}
 	}
 	return next
+}
+
+// timeOf is a record's timestamp, or when the broker appended its batch, where
+// the topic has message.timestamp.type=LogAppendTime.
+func timeOf(b *sarama.RecordBatch, r *sarama.Record) time.Time {
+	if b.LogAppendTime {
+		return b.MaxTimestamp
+	}
+	return b.FirstTimestamp.Add(r.TimestampDelta)
 }
 
 // isAbortMarker reads the key of a control record: version and type, int16

@@ -25,6 +25,7 @@ import (
 // Keys of the requests that tests meddle with.
 const (
 	apiProduce       = 0
+	apiFetch         = 1
 	apiInitProducer  = 22
 	apiAddPartitions = 24
 	apiEndTxn        = 26
@@ -186,7 +187,7 @@ func parse(raw []byte) (kmsg.Request, int32) {
 	api, version, correlation := b.Int16(), b.Int16(), b.Int32()
 	b.NullableString()
 	switch api {
-	case apiProduce, apiInitProducer, apiAddPartitions, apiEndTxn:
+	case apiProduce, apiFetch, apiInitProducer, apiAddPartitions, apiEndTxn:
 	default:
 		return nil, 0
 	}
@@ -222,6 +223,18 @@ func refusalOf(kreq kmsg.Request, correlation int32, code int16) []byte {
 				}
 			}
 			r := resp.(*kmsg.AddPartitionsToTxnResponse)
+			r.Topics = append(r.Topics, rt)
+		}
+	case *kmsg.FetchRequest:
+		for _, topic := range req.Topics {
+			rt := kmsg.NewFetchResponseTopic()
+			rt.Topic = topic.Topic
+			for _, p := range topic.Partitions {
+				rp := kmsg.NewFetchResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, code
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			r := resp.(*kmsg.FetchResponse)
 			r.Topics = append(r.Topics, rt)
 		}
 	case *kmsg.ProduceRequest:
@@ -477,15 +490,16 @@ func TestAnswerWithoutThePartition(t *testing.T) {
 	}
 }
 
-// A topic that is compacted takes no message without a key; the broker's words
-// for it reach the log.
+// A topic that is compacted takes no message without a key: should one get past
+// Admit, the broker's words for it reach the log.
 func TestRecordErrorsAreTold(t *testing.T) {
 	r := newRig(t, nil)
 	ctx := ctxT(t)
 	must(t, r.Fence(ctx, 10*time.Second))
 	r.createTopic(r.topic, 1, "cleanup.policy", "compact")
-	m := &outbox.Messages{List: []outbox.Message{{Topic: r.topic, Partition: 0, Value: bytes.Repeat([]byte("v"), 3)}}}
+	m := &outbox.Messages{List: []outbox.Message{{Topic: r.topic, Partition: 0, Key: []byte("k"), Value: bytes.Repeat([]byte("v"), 3)}}}
 	must(t, r.Admit(ctx, m, nil))
+	m.List[0].Key = nil
 	must(t, r.Join(ctx, m))
 	if err := r.Produce(ctx, m); err == nil || !strings.Contains(err.Error(), "INVALID_RECORD") {
 		t.Errorf("%v", err)

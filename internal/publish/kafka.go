@@ -35,6 +35,12 @@ type KafkaConfig struct {
 	// CheckpointTopic speak of. Admit never creates it. "" when checkpoints
 	// are kept elsewhere.
 	CheckpointTopic string
+	// DeadLetterTopic is where dead letters go: it is created with one
+	// partition, and keeps its records for ever. "" when there is none.
+	DeadLetterTopic string
+	// DeadLetters says that rows do go there, so that Check and SetupLines
+	// speak of it.
+	DeadLetters bool
 	// TopicPrefix is what the names of all message topics begin with, as far
 	// as that is known: SetupLines asks for rights on no others. "" asks for
 	// rights on all topics.
@@ -96,6 +102,7 @@ type Kafka struct {
 	cluster cluster
 	topics  map[string]*topic
 	last    *topic // the one looked up last: neighbours often share a topic
+	refused map[string]refused
 
 	refreshed   time.Time // when the topics were looked at last
 	stale       bool      // leaders or coordinator may have moved
@@ -135,6 +142,7 @@ func NewKafka(cfg KafkaConfig, log *slog.Logger, reg prometheus.Registerer) *Kaf
 		log:     log,
 		metrics: newMetrics(reg),
 		topics:  make(map[string]*topic),
+		refused: make(map[string]refused),
 	}
 	k.cluster = newCluster(cfg)
 	k.assembler.codec = cfg.Compression.codec()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -19,12 +20,35 @@ type limits struct {
 	// before and after bound how far a record's time may lie in the past and
 	// in the future (message.timestamp.before.max.ms, .after.max.ms).
 	before, after time.Duration
-	read          time.Time
+	// compact says that records need a key (cleanup.policy).
+	compact bool
+	read    time.Time
 }
 
 func defaultLimits() limits {
 	return limits{maxBytes: defaultMaxMessage, before: math.MaxInt64, after: math.MaxInt64, read: time.Now()}
 }
+
+// Room is how many bytes of key, value and headers a record to a topic may
+// have. The topic is found, or created where that is allowed. 0 says that it
+// takes none from us: Admit says why.
+func (k *Kafka) Room(ctx context.Context, name string) (int, error) {
+	t, reason, err := k.target(ctx, name)
+	if err != nil || reason != "" {
+		return 0, err
+	}
+	if time.Since(t.limits.read) > limitsTrusted {
+		if err := k.readLimits(ctx, t); err != nil {
+			return 0, err
+		}
+	}
+	largest := min(t.limits.maxBytes, k.cfg.MaxRequestBytes-requestSlack)
+	return max(largest-batchOverhead-recordOverhead, 0), nil
+}
+
+// recordOverhead bounds what a record has beside key, value and headers, if it
+// has no more than a few headers: lengths and deltas as varints.
+const recordOverhead = 100
 
 const (
 	configMaxBytes = "max.message.bytes"
@@ -43,7 +67,7 @@ func (k *Kafka) readLimits(ctx context.Context, topics ...*topic) error {
 	for i, t := range topics {
 		names[i] = t.name
 	}
-	found, err := k.cluster.configs(ctx, nil, sarama.TopicResource, names, configMaxBytes, configBefore, configAfter)
+	found, err := k.cluster.configs(ctx, nil, sarama.TopicResource, names, configMaxBytes, configBefore, configAfter, configCleanup)
 	switch {
 	case isCode(err, sarama.ErrTopicAuthorizationFailed), isCode(err, sarama.ErrClusterAuthorizationFailed),
 		isCode(err, sarama.ErrUnknownTopicOrPartition):
@@ -62,6 +86,7 @@ func (k *Kafka) readLimits(ctx context.Context, topics ...*topic) error {
 		}
 		l.before = millis(found[t.name][configBefore])
 		l.after = millis(found[t.name][configAfter])
+		l.compact = strings.Contains(found[t.name][configCleanup], "compact")
 		if l.maxBytes != t.limits.maxBytes {
 			k.log.Debug("topic limit", keyTopic, t.name, keyMaxBytes, l.maxBytes)
 		}

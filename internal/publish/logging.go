@@ -13,6 +13,7 @@ import (
 // Keys of log attributes, declared once.
 const (
 	keyTopic       = "topic"
+	keyPartition   = "partition"
 	keyPartitions  = "partitions"
 	keyReplication = "replication"
 	keyBefore      = "before"

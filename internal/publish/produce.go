@@ -38,6 +38,7 @@ func (k *Kafka) Produce(ctx context.Context, m *outbox.Messages) error {
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("produce: %w", context.Cause(ctx)) // the wires were cut for it
 	}
+	k.noteDenied(err)
 	return k.breaks(err)
 }
 

@@ -27,17 +27,25 @@ type Security struct {
 	// CertFile and KeyFile are the client's own certificate and key, PEM; both
 	// or none.
 	CertFile, KeyFile string
-	// Mechanism is "", PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+	// Mechanism is "", PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER;
+	// with build tag msk AWS_MSK_IAM too, which needs nothing else.
 	Mechanism string
 	// Username and the content of PasswordFile, less a trailing newline, are
-	// the credentials.
+	// the credentials; for OAUTHBEARER those of the client at TokenURL.
 	Username     string
 	PasswordFile string
+	// TokenFile holds a token for OAUTHBEARER, or TokenURL is asked for one,
+	// with the scopes of Scope, separated by blanks.
+	TokenFile, TokenURL, Scope string
 }
 
 // Mechanisms lists the SASL mechanisms, for usage texts and validation.
 func Mechanisms() []string {
-	return []string{sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512}
+	m := []string{sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512, sarama.SASLTypeOAuth}
+	if mechanismMSK != "" {
+		m = append(m, mechanismMSK)
+	}
+	return m
 }
 
 // Validate checks everything that can be checked without a connection, the
@@ -46,14 +54,11 @@ func (s Security) Validate() error {
 	switch {
 	case (s.CertFile == "") != (s.KeyFile == ""):
 		return &outbox.Invalid{Option: "kafka-tls-cert-file", Text: "goes together with --kafka-tls-key-file"}
-	case s.Mechanism == "" && (s.Username != "" || s.PasswordFile != ""):
-		return &outbox.Invalid{Option: "kafka-sasl-mechanism", Text: "is missing: allowed are " + strings.Join(Mechanisms(), ", ")}
 	case s.Mechanism != "" && !slices.Contains(Mechanisms(), s.Mechanism):
 		return &outbox.Invalid{Option: "kafka-sasl-mechanism", Text: fmt.Sprintf("%q is not one of %s", s.Mechanism, strings.Join(Mechanisms(), ", "))}
-	case s.Mechanism != "" && s.Username == "":
-		return &outbox.Invalid{Option: "kafka-sasl-username", Text: "is required with --kafka-sasl-mechanism"}
-	case s.Mechanism != "" && s.PasswordFile == "":
-		return &outbox.Invalid{Option: "kafka-sasl-password-file", Text: "is required with --kafka-sasl-mechanism"}
+	}
+	if err := s.validateSASL(); err != nil {
+		return err
 	}
 	return s.apply(sarama.NewConfig())
 }
@@ -72,17 +77,37 @@ func (s Security) apply(conf *sarama.Config) error {
 	if s.Mechanism == "" {
 		return nil
 	}
-	password, err := os.ReadFile(s.PasswordFile)
-	if err != nil {
-		return &outbox.Invalid{Option: "kafka-sasl-password-file", Text: err.Error()}
-	}
 	conf.Net.SASL.Enable = true
 	conf.Net.SASL.Mechanism = sarama.SASLMechanism(s.Mechanism)
 	conf.Net.SASL.Version = sarama.SASLHandshakeV1
+	if s.isToken() {
+		conf.Net.SASL.Mechanism = sarama.SASLTypeOAuth
+		conf.Net.SASL.TokenProvider = s.bearer()
+		return nil
+	}
+	password, err := s.password()
+	if err != nil {
+		return err
+	}
 	conf.Net.SASL.User = s.Username
-	conf.Net.SASL.Password = string(bytes.TrimRight(password, "\r\n"))
+	conf.Net.SASL.Password = password
 	conf.Net.SASL.SCRAMClientGeneratorFunc = scramGenerator(s.Mechanism)
 	return nil
+}
+
+// isToken tells the mechanisms that show a token from those with a password.
+func (s Security) isToken() bool {
+	return s.Mechanism == sarama.SASLTypeOAuth || s.isMSK()
+}
+
+func (s Security) isMSK() bool { return mechanismMSK != "" && s.Mechanism == mechanismMSK }
+
+func (s Security) password() (string, error) {
+	password, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		return "", &outbox.Invalid{Option: "kafka-sasl-password-file", Text: err.Error()}
+	}
+	return string(bytes.TrimRight(password, "\r\n")), nil
 }
 
 func (s Security) tlsConfig() (*tls.Config, error) {
@@ -113,6 +138,9 @@ func (s Security) explain(err error) error {
 	var bad *tls.CertificateVerificationError
 	var alert tls.AlertError
 	switch {
+	case errors.Is(err, sarama.ErrSASLAuthenticationFailed) && s.isToken():
+		return &outbox.Invalid{Option: "kafka-sasl-mechanism", Text: "the broker refused the token: " + err.Error(),
+			Hint: "check who issued it, for whom, and until when"}
 	case errors.Is(err, sarama.ErrSASLAuthenticationFailed):
 		return &outbox.Invalid{Option: "kafka-sasl-password-file", Text: fmt.Sprintf("the broker refused %s as %s", s.Username, s.Mechanism),
 			Hint: "check --kafka-sasl-mechanism, --kafka-sasl-username and the password"}

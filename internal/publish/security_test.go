@@ -120,7 +120,7 @@ func (r *rig) publishes(t *testing.T) {
 
 func TestSASL(t *testing.T) {
 	stackEnv(t, "STACK_KAFKA_SECURE")
-	for _, mechanism := range Mechanisms()[1:] {
+	for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		tool(t, "kafka.admin.ConfigCommand", "--alter", "--entity-type", "users", "--entity-name", "scram",
 			"--add-config", mechanism+"=[password=scram-secret]")
 	}
@@ -209,15 +209,21 @@ func TestRotatedPassword(t *testing.T) {
 
 func TestSecurityValidate(t *testing.T) {
 	for want, s := range map[string]Security{
-		"--kafka-tls-cert-file: goes together with --kafka-tls-key-file":                      {CertFile: "c.pem"},
-		"--kafka-sasl-mechanism: is missing: allowed are PLAIN, SCRAM-SHA-256, SCRAM-SHA-512": {Username: "u"},
-		`--kafka-sasl-mechanism: "scram" is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512`:   {Mechanism: "scram"},
-		"--kafka-sasl-username: is required with --kafka-sasl-mechanism":                      {Mechanism: "PLAIN"},
-		"--kafka-sasl-password-file: is required with --kafka-sasl-mechanism":                 {Mechanism: "PLAIN", Username: "u"},
-		"--kafka-tls-ca-file: open /nowhere/ca.pem: no such file or directory":                {CAFile: "/nowhere/ca.pem"},
-		"--kafka-sasl-password-file: open /nowhere/password: no such file or directory":       {Mechanism: "PLAIN", Username: "u", PasswordFile: "/nowhere/password"},
-		"--kafka-tls-cert-file: open /nowhere/c.pem: no such file or directory":               {CertFile: "/nowhere/c.pem", KeyFile: "/nowhere/c.key"},
-		"--kafka-tls-ca-file: " + os.DevNull + " holds no certificate in PEM":                 {CAFile: os.DevNull},
+		"--kafka-tls-cert-file: goes together with --kafka-tls-key-file":                                                {CertFile: "c.pem"},
+		"--kafka-sasl-mechanism: is missing: allowed are PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER":              {Username: "u"},
+		`--kafka-sasl-mechanism: "scram" is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER`:                {Mechanism: "scram"},
+		"--kafka-sasl-username: is required with --kafka-sasl-mechanism":                                                {Mechanism: "PLAIN"},
+		"--kafka-sasl-password-file: is required with --kafka-sasl-mechanism":                                           {Mechanism: "PLAIN", Username: "u"},
+		"--kafka-tls-ca-file: open /nowhere/ca.pem: no such file or directory":                                          {CAFile: "/nowhere/ca.pem"},
+		"--kafka-sasl-password-file: open /nowhere/password: no such file or directory":                                 {Mechanism: "PLAIN", Username: "u", PasswordFile: "/nowhere/password"},
+		"--kafka-tls-cert-file: open /nowhere/c.pem: no such file or directory":                                         {CertFile: "/nowhere/c.pem", KeyFile: "/nowhere/c.key"},
+		"--kafka-tls-ca-file: " + os.DevNull + " holds no certificate in PEM":                                           {CAFile: os.DevNull},
+		"--kafka-sasl-mechanism: is PLAIN, and tokens go with OAUTHBEARER":                                              {Mechanism: "PLAIN", Username: "u", PasswordFile: os.DevNull, TokenURL: "http://h"},
+		"--kafka-sasl-token-file: or --kafka-sasl-token-url is required with OAUTHBEARER, one of them":                  {Mechanism: "OAUTHBEARER"},
+		"--kafka-sasl-token-file: needs neither user nor password nor scope: the token says who we are":                 {Mechanism: "OAUTHBEARER", TokenFile: "t", Username: "u"},
+		"--kafka-sasl-username: is required with OAUTHBEARER and --kafka-sasl-token-url, as the client's id":            {Mechanism: "OAUTHBEARER", TokenURL: "http://h"},
+		"--kafka-sasl-password-file: is required with OAUTHBEARER and --kafka-sasl-token-url, with the client's secret": {Mechanism: "OAUTHBEARER", TokenURL: "http://h", Username: "u"},
+		"--kafka-sasl-token-file: open /nowhere/token: no such file or directory":                                       {Mechanism: "OAUTHBEARER", TokenFile: "/nowhere/token"},
 	} {
 		if err := s.Validate(); err == nil || err.Error() != want {
 			t.Errorf("%+v:\n got %v\nwant %s", s, err, want)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"math"
 	"time"
 	"unicode/utf8"
 
@@ -43,6 +44,9 @@ func (s *Stdout) Admit(_ context.Context, _ *outbox.Messages, b *outbox.Batch) e
 	s.batch = b
 	return nil
 }
+
+// Room is without limit.
+func (s *Stdout) Room(context.Context, string) (int, error) { return math.MaxInt, nil }
 
 // Join does nothing.
 func (s *Stdout) Join(context.Context, *outbox.Messages) error { return nil }
@@ -84,10 +88,21 @@ func (s *Stdout) flush(ctx context.Context) error {
 }
 
 func (s *Stdout) appendLine(dst []byte, msg *outbox.Message) []byte {
+	var position []byte
+	if s.batch != nil && msg.Row >= 0 {
+		position = s.batch.PositionText(msg.Row)
+	}
+	return AppendLine(dst, msg, position, "")
+}
+
+// AppendLine appends a message as Stdout writes it, with its line feed;
+// position is nil for none. more are further members behind the others, as JSON
+// that begins with a comma, or "".
+func AppendLine(dst []byte, msg *outbox.Message, position []byte, more string) []byte {
 	dst = append(dst, `{"topic":`...)
 	dst = appendText(dst, msg.Topic)
 	dst = append(dst, `,"partition_key":`...)
-	dst = appendBytes(dst, chooser(msg))
+	dst = appendBytes(dst, PartitionKey(msg))
 	dst = append(dst, `,"key":`...)
 	dst = appendBytes(dst, msg.Key)
 	dst = append(dst, `,"value":`...)
@@ -104,16 +119,13 @@ func (s *Stdout) appendLine(dst []byte, msg *outbox.Message) []byte {
 		dst = append(dst, ']')
 	}
 	dst = append(dst, `],"position":`...)
-	if s.batch != nil && msg.Row >= 0 {
-		dst = appendBytes(dst, s.batch.PositionText(msg.Row))
-	} else {
-		dst = append(dst, "null"...)
-	}
+	dst = appendBytes(dst, position)
+	dst = append(dst, more...)
 	return append(dst, "}\n"...)
 }
 
-// chooser is what chooses the partition; nil when nothing does.
-func chooser(msg *outbox.Message) []byte {
+// PartitionKey is what chooses the partition; nil when nothing does.
+func PartitionKey(msg *outbox.Message) []byte {
 	switch {
 	case msg.Partition >= 0:
 		return nil

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -44,62 +45,24 @@ func (k *Kafka) Newest(ctx context.Context, keys []string, upTo *outbox.Barrier)
 	return found, nil
 }
 
-// tailLog is the one partition of the checkpoint topic, as a reader sees it.
-type tailLog struct {
-	k      *Kafka
-	topic  string
-	leader *node
-	start  int64 // the first offset there is
-	stable int64 // the last stable offset: no open transaction lies below
-}
+// tailWindow is how many bytes a fetch of the checkpoint topic asks for.
+const tailWindow = 1 << 20
+
+// tailLog is the one partition of the checkpoint topic, as a read_committed
+// consumer sees it.
+type tailLog struct{ partitionLog }
 
 // openLog finds the leader and the bounds of the log.
 func (k *Kafka) openLog(ctx context.Context) (*tailLog, error) {
-	l := &tailLog{k: k, topic: k.cfg.CheckpointTopic}
+	l := &tailLog{partitionLog{c: &k.cluster, topic: k.cfg.CheckpointTopic, isolation: sarama.ReadCommitted, window: tailWindow}}
 	found, err := k.cluster.metadata(ctx, l.topic)
 	if err != nil {
 		return nil, err
 	}
-	meta := found[l.topic]
-	switch {
-	case meta == nil:
-		return nil, fmt.Errorf("the broker's answer does not name it")
-	case meta.Err != sarama.ErrNoError:
-		return nil, &brokerError{step: "look up topic", code: meta.Err}
-	case len(meta.Partitions) == 0 || meta.Partitions[0].Leader < 0:
-		return nil, &brokerError{step: "find leader", code: sarama.ErrLeaderNotAvailable}
-	}
-	if l.leader = k.cluster.nodes[meta.Partitions[0].Leader]; l.leader == nil {
-		return nil, &brokerError{step: "find leader", code: sarama.ErrLeaderNotAvailable}
+	if err := l.find(found[l.topic]); err != nil {
+		return nil, err
 	}
 	return l, l.bounds(ctx)
-}
-
-// bounds asks for the first offset and the last stable offset.
-func (l *tailLog) bounds(ctx context.Context) (err error) {
-	if l.start, err = l.offset(ctx, sarama.OffsetOldest); err != nil {
-		return err
-	}
-	l.stable, err = l.offset(ctx, sarama.OffsetNewest)
-	return err
-}
-
-func (l *tailLog) offset(ctx context.Context, at int64) (int64, error) {
-	const step = "list offsets"
-	req := sarama.NewOffsetRequest(l.k.cluster.conf.Version)
-	req.IsolationLevel = sarama.ReadCommitted // "newest" is then the last stable offset
-	req.AddBlock(l.topic, 0, at, 1)
-	resp, err := call(ctx, &l.k.cluster, l.leader, func(b *sarama.Broker) (*sarama.OffsetResponse, error) {
-		return b.GetAvailableOffsets(req)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", step, err)
-	}
-	block := resp.GetBlock(l.topic, 0)
-	if block == nil {
-		return 0, fmt.Errorf("%s: the broker's answer does not name the partition", step)
-	}
-	return block.Offset, refusal(step, block.Err)
 }
 
 // findBarrier waits for a record and returns the offset behind it. Each round
@@ -118,7 +81,7 @@ func (l *tailLog) findBarrier(ctx context.Context, want *outbox.Barrier) (int64,
 			}
 		}
 		if low := max(l.start, bottom-window); low < bottom {
-			if err := l.scan(ctx, low, bottom, look); err != nil {
+			if _, err := l.scan(ctx, low, bottom, look); err != nil {
 				return 0, err
 			}
 			bottom, window = low, window*windowGrowth
@@ -130,7 +93,7 @@ func (l *tailLog) findBarrier(ctx context.Context, want *outbox.Barrier) (int64,
 				return 0, err
 			}
 			if top < l.stable {
-				if err := l.scan(ctx, top, l.stable, look); err != nil {
+				if _, err := l.scan(ctx, top, l.stable, look); err != nil {
 					return 0, err
 				}
 				top = l.stable
@@ -152,9 +115,11 @@ func (l *tailLog) newest(ctx context.Context, keys []string, end int64) (map[str
 	for window := int64(firstWindow); len(missing) > 0 && end > l.start; window *= windowGrowth {
 		low := max(l.start, end-window)
 		here := make(map[string][]byte)
-		err := l.scan(ctx, low, end, func(r record) {
+		_, err := l.scan(ctx, low, end, func(r record) {
 			if key := string(r.key); missing[key] && r.key != nil {
-				here[key] = r.value // the later one wins
+				// The later one wins. The answer may be a megabyte, and what is
+				// kept must not pin it.
+				here[key] = bytes.Clone(r.value)
 			}
 		})
 		if err != nil {
@@ -167,101 +132,4 @@ func (l *tailLog) newest(ctx context.Context, keys []string, end int64) (map[str
 		end = low
 	}
 	return found, nil
-}
-
-// record is a record that a read_committed consumer sees. Its bytes are not
-// shared with anybody.
-type record struct {
-	offset     int64
-	key, value []byte
-}
-
-// scan gives the committed records of [from, to), in order; to is at most the
-// last stable offset. Offsets without a record (markers, aborted records, what
-// compaction removed) are passed over.
-func (l *tailLog) scan(ctx context.Context, from, to int64, f func(record)) error {
-	size := int32(1 << 20)
-	for at := from; at < to; {
-		block, err := l.fetch(ctx, at, size)
-		if isCode(err, sarama.ErrOffsetOutOfRange) {
-			// Retention or compaction moved the log's start meanwhile: what
-			// stood below it is no record any more.
-			if err := l.bounds(ctx); err != nil {
-				return err
-			}
-			if l.start <= at {
-				return fmt.Errorf("fetch offset %d: out of range, yet the log starts at %d", at, l.start)
-			}
-			at = l.start
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if partial(block) {
-			size *= 2 // one batch is larger than what was asked for
-			if size <= 0 {
-				return fmt.Errorf("fetch offset %d: the record batch there is larger than 1 GiB", at)
-			}
-			continue
-		}
-		next := committed(block, at, to, f)
-		if next == at {
-			// Compaction leaves empty batches behind, which sarama drops
-			// without saying where they end: step over one offset of them.
-			if block.LastStableOffset <= at {
-				return fmt.Errorf("fetch offset %d: the log ended at %d before and ends at %d now", at, to, block.LastStableOffset)
-			}
-			next++
-		}
-		at = next
-	}
-	return nil
-}
-
-// partial reports whether a fetch brought nothing but the head of a batch.
-func partial(block *sarama.FetchResponseBlock) bool {
-	if block.Partial {
-		return true
-	}
-	return len(block.RecordsSet) == 1 && block.RecordsSet[0].RecordBatch != nil &&
-		block.RecordsSet[0].RecordBatch.PartialTrailingRecord
-}
-
-// fetch reads from one offset on.
-func (l *tailLog) fetch(ctx context.Context, at int64, size int32) (*sarama.FetchResponseBlock, error) {
-	step := fmt.Sprintf("fetch offset %d", at)
-	req := &sarama.FetchRequest{
-		Version:      11,
-		MaxWaitTime:  500,
-		MinBytes:     1,
-		MaxBytes:     size,
-		Isolation:    sarama.ReadCommitted,
-		SessionEpoch: -1, // no session: one question, one answer
-	}
-	req.AddBlock(l.topic, 0, at, size, -1)
-	for {
-		resp, err := call(ctx, &l.k.cluster, l.leader, func(b *sarama.Broker) (*sarama.FetchResponse, error) {
-			return b.Fetch(req)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", step, err)
-		}
-		if code := sarama.KError(resp.ErrorCode); code != sarama.ErrNoError {
-			return nil, &brokerError{step: step, code: code}
-		}
-		block := resp.GetBlock(l.topic, 0)
-		if block == nil {
-			return nil, fmt.Errorf("%s: the broker's answer does not name the partition", step)
-		}
-		if resp.ThrottleTime > 0 && len(block.RecordsSet) == 0 && block.Err == sarama.ErrNoError {
-			// A broker that throttles answers without records (KIP-219), which
-			// must not pass for a gap. sarama waits before the next request.
-			if err := ctx.Err(); err != nil {
-				return nil, context.Cause(ctx)
-			}
-			continue
-		}
-		return block, refusal(step, block.Err)
-	}
 }

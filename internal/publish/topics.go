@@ -21,6 +21,9 @@ type topic struct {
 	limits limits
 	// gone is set when the brokers do not know the topic any more.
 	gone bool
+	// denied is since when we may not write to it; zero when we may, as far as
+	// is known. looked is when that was last asked.
+	denied, looked time.Time
 }
 
 // part is one partition.
@@ -82,6 +85,9 @@ func (k *Kafka) need(ctx context.Context, name string, create bool) (*topic, err
 // create makes a topic with the configured partitions and replication.
 func (k *Kafka) create(ctx context.Context, name string) (*sarama.TopicMetadata, error) {
 	detail := &sarama.TopicDetail{NumPartitions: k.cfg.TopicPartitions, ReplicationFactor: k.cfg.TopicReplication}
+	if name == k.cfg.DeadLetterTopic {
+		detail.NumPartitions, detail.ConfigEntries = 1, deadLetterConfig()
+	}
 	if detail.NumPartitions <= 0 {
 		detail.NumPartitions = -1
 	}
@@ -123,6 +129,7 @@ func (k *Kafka) take(meta *sarama.TopicMetadata) *topic {
 		t.parts = t.parts[:len(meta.Partitions)]
 	}
 	t.id, t.gone = meta.Uuid, false
+	k.allowed(t, meta)
 	for i := len(t.parts); i < len(meta.Partitions); i++ {
 		t.parts = append(t.parts, &part{topic: t, index: int32(i), leader: -1})
 	}
@@ -155,6 +162,8 @@ func (k *Kafka) refresh(ctx context.Context) error {
 			}
 		case meta.Err == sarama.ErrNoError, meta.Err == sarama.ErrLeaderNotAvailable:
 			present = append(present, k.take(meta))
+		case meta.Err == sarama.ErrTopicAuthorizationFailed:
+			k.topics[name].deny()
 		default:
 			return &brokerError{step: "look up topic " + name, code: meta.Err}
 		}

@@ -158,6 +158,7 @@ func (k *Kafka) Join(ctx context.Context, m *outbox.Messages) error {
 			TopicPartitions: joining,
 		})
 	}, func(resp *sarama.AddPartitionsToTxnResponse) error { return joined(joining, resp) })
+	k.noteDenied(err)
 	return k.breaks(err)
 }
 

@@ -111,10 +111,11 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),FAULT://127.0.0
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAULT:PLAINTEXT,SECURE:SASL_SSL,MTLS:SSL
 listener.name.secure.ssl.keystore.type=PEM
 listener.name.secure.ssl.keystore.location=$STACK_DIR/$name/tls/server.chain.pem
-listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_plain="plain-secret";
 listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secure.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 listener.name.mtls.ssl.keystore.type=PEM
 listener.name.mtls.ssl.keystore.location=$STACK_DIR/$name/tls/server.chain.pem
 listener.name.mtls.ssl.truststore.type=PEM
