@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tailer-io/tailer/internal/credential"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -21,10 +23,12 @@ type Config struct {
 	// with libpq's parameters (sslmode, sslrootcert, several hosts, a socket
 	// directory as host; see
 	// https://www.postgresql.org/docs/current/libpq-connect.html). With several
-	// hosts and no target_session_attrs only a primary is taken.
+	// hosts and no target_session_attrs only a primary is taken; sslrootcert
+	// without sslmode means verify-full.
 	URL string
-	// Password replaces the URL's password unless it is empty.
-	Password string
+	// Password is asked before each connection, and replaces the URL's
+	// password; nil leaves that one, or what libpq finds (PGPASSWORD, .pgpass).
+	Password credential.Password
 	// Name is the identity that keeps instances apart: application_name is
 	// "tailer/NAME", and the advisory lock is derived from it.
 	Name string
@@ -140,12 +144,9 @@ func parseURL(cfg Config) (*pgconn.Config, error) {
 	if !strings.HasPrefix(cfg.URL, "postgres://") && !strings.HasPrefix(cfg.URL, "postgresql://") {
 		return nil, invalid("it is not a postgres:// URL")
 	}
-	c, err := pgconn.ParseConfig(cfg.URL)
+	c, err := pgconn.ParseConfig(verified(cfg.URL))
 	if err != nil {
 		return nil, invalid("it cannot be used: " + parseReason(err))
-	}
-	if cfg.Password != "" {
-		c.Password = cfg.Password
 	}
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = 10 * time.Second
@@ -155,6 +156,16 @@ func parseURL(cfg Config) (*pgconn.Config, error) {
 		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
 	return c, nil
+}
+
+// verified adds sslmode=verify-full to a URL that names an authority and says
+// nothing of how strictly to hold to it: libpq's own default would not look.
+func verified(s string) string {
+	_, query, _ := strings.Cut(s, "?")
+	if !strings.Contains(query, "sslrootcert=") || strings.Contains(query, "sslmode=") || os.Getenv("PGSSLMODE") != "" {
+		return s
+	}
+	return s + "&sslmode=verify-full"
 }
 
 // parseReason gives what is safe to show of a parse error.

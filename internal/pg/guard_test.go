@@ -286,7 +286,14 @@ func TestCreateAnchorWaits(t *testing.T) {
 	if err := run(c, `commit`); err != nil {
 		t.Fatal(err)
 	}
-	// What is left of it goes away by itself, or is dropped.
+	// What is left of it goes away by itself, or is dropped, by whoever holds
+	// the lock.
+	if err := s.DropAnchor(context.Background()); err == nil {
+		t.Error("dropped without the lock")
+	}
+	if held, holder, err := s.TryLock(context.Background()); err != nil || !held {
+		t.Fatal(held, holder, err)
+	}
 	if err := s.DropAnchor(context.Background()); err != nil {
 		t.Fatal(err)
 	}

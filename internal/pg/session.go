@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tailer-io/tailer/internal/credential"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -35,10 +36,15 @@ type session struct {
 // dialConfig is what every connection has in common. The settings that shape
 // the text of values are the same on all of them, so that a snapshot gives the
 // very bytes that pgoutput gives.
-func (s *Source) dialConfig() (*pgconn.Config, error) {
+func (s *Source) dialConfig(ctx context.Context) (*pgconn.Config, error) {
 	c, err := parseURL(s.cfg)
 	if err != nil {
 		return nil, err
+	}
+	if s.cfg.Password != nil {
+		if c.Password, err = s.cfg.Password(ctx); err != nil {
+			return nil, err
+		}
 	}
 	maps.Copy(c.RuntimeParams, map[string]string{
 		"application_name":                    s.app,
@@ -73,7 +79,7 @@ func dialer(timeout time.Duration) *net.Dialer {
 
 // open makes an ordinary session; step names its purpose in errors.
 func (s *Source) open(ctx context.Context, step string) (*session, error) {
-	c, err := s.dialConfig()
+	c, err := s.dialConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +95,7 @@ func (s *Source) open(ctx context.Context, step string) (*session, error) {
 // https://www.postgresql.org/docs/current/protocol-replication.html. change
 // may alter the configuration before it is used.
 func (s *Source) openReplication(ctx context.Context, step string, change func(*pgconn.Config)) (*pgconn.PgConn, error) {
-	c, err := s.dialConfig()
+	c, err := s.dialConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +121,9 @@ func (s *Source) openReplication(ctx context.Context, step string, change func(*
 func (s *Source) connectError(step string, err error) error {
 	var pe *pgconn.PgError
 	if !errors.As(err, &pe) {
+		if text, ok := credential.RefusedCertificate(err); ok && !s.worked {
+			return &outbox.Invalid{Option: "source-url", Text: text, Hint: hintTLS}
+		}
 		return fmt.Errorf("%s: %w", step, shorten(err))
 	}
 	switch {
@@ -135,6 +144,8 @@ func (s *Source) connectError(step string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", step, pe)
 }
+
+const hintTLS = "sslrootcert names the authority in PEM, sslcert and sslkey what the server asks of its clients"
 
 // shorten drops pgconn's preamble, which repeats user and database.
 func shorten(err error) error {

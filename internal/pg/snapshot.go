@@ -31,6 +31,8 @@ type snapshot struct {
 	rows    *pgconn.ResultReader
 	shape   *outbox.Shape
 	before  uint64 // rows handed out
+
+	some someRows // nil: all rows
 }
 
 // CreateAnchor creates the slot by the replication command, which exports a
@@ -144,7 +146,7 @@ limit 10`, fmt.Sprint(self))
 // openSnapshot takes the exported snapshot over into a session that lives as
 // long as the view.
 func (s *Source) openSnapshot(ctx context.Context, r outbox.Resume, name string) (outbox.Snapshot, error) {
-	c, err := s.dialConfig()
+	c, err := s.dialConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -213,13 +215,9 @@ func (v *snapshot) openTable() error {
 			cols[i] = "NULL" // it is optional
 		}
 	}
-	sql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(cols, ", "), t.quoted())
-	if len(facts.key) > 0 {
-		key := make([]string, len(facts.key))
-		for i, c := range facts.key {
-			key[i] = quoteIdent(c)
-		}
-		sql += " ORDER BY " + strings.Join(key, ", ")
+	sql := selectSQL(t, &facts, cols)
+	if v.some != nil {
+		sql = v.some.selectSQL(t, &facts, cols)
 	}
 	v.results = v.conn.Exec(v.ctx, sql)
 	if !v.results.NextResult() {
@@ -237,6 +235,24 @@ func (v *snapshot) openTable() error {
 	return nil
 }
 
+// selectSQL reads a whole table; columns are quoted.
+func selectSQL(t Table, f *tableFacts, columns []string) string {
+	sql := wholeTable(t, columns)
+	if len(f.key) == 0 {
+		return sql
+	}
+	key := make([]string, len(f.key))
+	for i, c := range f.key {
+		key[i] = quoteIdent(c)
+	}
+	return sql + " ORDER BY " + strings.Join(key, ", ")
+}
+
+// wholeTable reads a table in no order.
+func wholeTable(t Table, columns []string) string {
+	return fmt.Sprintf("SELECT %s FROM %s", strings.Join(columns, ", "), t.quoted())
+}
+
 func (v *snapshot) closeTable() error {
 	err := v.results.Close()
 	v.results, v.rows = nil, nil
@@ -247,6 +263,9 @@ func (v *snapshot) closeTable() error {
 func (v *snapshot) fail(err error) error {
 	if cause := context.Cause(v.ctx); cause != nil {
 		return cause
+	}
+	if v.some != nil && sqlState(err) == "42501" {
+		return outbox.Refuse(ReasonPrivilege, v.src.grantSelectSQL(), "the role may not read the outbox: %s", message(err))
 	}
 	return v.src.selectError("read the snapshot", err)
 }

@@ -88,11 +88,13 @@ func (s *Source) resumeAt(l lsn) outbox.Resume {
 
 // DropAnchor drops the slot; one that does not exist is no error. A session of
 // ours that is still reading from it, left over from a broken connection, is
-// ended first. A slot that is not ours is a Refusal.
+// ended first. A slot that is not ours is a Refusal. It wants the name's lock.
 func (s *Source) DropAnchor(ctx context.Context) error {
-	x, err := s.control()
-	if err != nil {
-		return err
+	// On the lock's own session: when that has ended somebody else may have the
+	// name by now, and stream from the slot.
+	x := s.lock
+	if x == nil {
+		return errors.New("drop slot: the name's lock is not held")
 	}
 	sl, err := s.loadSlot(ctx, x, s.cfg.Slot)
 	if err != nil || !sl.exists {
