@@ -48,6 +48,11 @@ type Record struct {
 	Lineage string `json:"lineage,omitempty"`
 	// Open names the transaction of which the first rows are published too.
 	Open *Open `json:"open,omitempty"`
+	// Halted names the row right behind the position at which tailer halted,
+	// because it cannot be published; nil otherwise.
+	Halted *Halted `json:"halted,omitempty"`
+	// SteppedOver are rows that the snapshot leaves out; in PhaseSnapshot only.
+	SteppedOver []SteppedOver `json:"stepped_over,omitempty"`
 	// Time is when the record was made, by the clock of its writer.
 	Time time.Time `json:"time"`
 	// Tailer is the version of the binary that wrote it.
@@ -67,6 +72,28 @@ type Source struct {
 type Open struct {
 	outbox.Open
 	Tables string `json:"tables_hash"`
+}
+
+// Halted is a row at which tailer halted.
+type Halted struct {
+	Table string `json:"table"`
+	// ID is its id as people see it, "" for NULL.
+	ID       string `json:"id"`
+	Position string `json:"position"`
+	// Transaction names its transaction as Open.Txn does, Ordinal is its number
+	// among the outbox rows of that, from 1.
+	Transaction string `json:"transaction"`
+	Ordinal     uint64 `json:"ordinal"`
+	Reason      string `json:"reason"`
+}
+
+// SteppedOver is a row that an operator stepped over before the snapshot that
+// holds it was published.
+type SteppedOver struct {
+	Table string `json:"table"`
+	ID    string `json:"id"`
+	// DeadLetter asks for it to be kept in the dead-letter topic.
+	DeadLetter bool `json:"dead_letter,omitempty"`
 }
 
 // Resume is where the record says that reading goes on.

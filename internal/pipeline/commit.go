@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tailer-io/tailer/internal/checkpoint"
@@ -34,8 +35,12 @@ func (p *Pipeline) commit(ctx context.Context, b *outbox.Batch) (attempt, error)
 	if err := p.admit(ctx, m, b); err != nil {
 		return try, err
 	}
-	resume, halt := p.sortOut(b, m)
-	try.next, try.halt = p.record(resume), halt
+	v, err := p.sortOut(ctx, b, m, nil)
+	if err != nil {
+		return try, err
+	}
+	try.next, try.verdict = p.record(v.resume), v
+	try.next.Halted = v.halted
 	p.endWith(m, try.next)
 	reached(StepMapped)
 	// A crash up to here leaves nothing behind, but perhaps a new empty topic.
@@ -78,7 +83,7 @@ func (p *Pipeline) commit(ctx context.Context, b *outbox.Batch) (attempt, error)
 	reached(StepConfirmed)
 	// A crash here leaves nothing undone.
 
-	return try, try.halt
+	return try, try.halt()
 }
 
 // attempt is one try to commit a batch.
@@ -86,9 +91,7 @@ type attempt struct {
 	begin time.Time
 	// next is the checkpoint if it commits; nil when it did not get that far.
 	next *checkpoint.Record
-	// halt is the Refusal to end with once it is committed, because of a
-	// poison row behind it.
-	halt error
+	verdict
 }
 
 // admit asks the sink, which knows topics and their limits but not our tables.
@@ -98,9 +101,10 @@ func (p *Pipeline) admit(ctx context.Context, m *outbox.Messages, b *outbox.Batc
 	}
 	for i := range m.Poison {
 		if q := &m.Poison[i]; q.Table == "" {
-			q.Table = p.cfg.Tables[b.Rows[q.Row].Shape.Table]
+			q.Table, q.ID = p.cfg.Tables[b.Rows[q.Row].Shape.Table], p.mapper.ID(b, q.Row)
 		}
 	}
+	slices.SortStableFunc(m.Poison, func(a, b outbox.Poison) int { return a.Row - b.Row })
 	return nil
 }
 
@@ -117,33 +121,6 @@ func (e storeError) Unwrap() error { return e.error }
 func isSinkError(err error) bool {
 	var s sinkError
 	return errors.As(err, &s)
-}
-
-// sortOut applies --on-poison. With halt, messages behind the first poison row
-// are taken out too: what stands before it is published, the checkpoint points
-// right at it, and the Refusal is returned for afterwards.
-func (p *Pipeline) sortOut(b *outbox.Batch, m *outbox.Messages) (outbox.Resume, error) {
-	if len(m.Poison) == 0 {
-		return b.Resume, nil
-	}
-	if p.cfg.OnPoison == "skip" {
-		return b.Resume, nil
-	}
-	first := m.Poison[0]
-	for _, q := range m.Poison {
-		if q.Row < first.Row {
-			first = q
-		}
-	}
-	for i := range m.List {
-		if m.List[i].Row > first.Row {
-			m.List = m.List[:i]
-			break
-		}
-	}
-	return b.ResumeBefore(first.Row), outbox.Refuse("poison",
-		"make it fit (topic limits, --max-row-bytes), or run with --on-poison skip to leave such rows out",
-		"%s; everything before it is published, nothing after it", first.Error())
 }
 
 // record is what the checkpoint has to say at r.

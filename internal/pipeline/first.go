@@ -77,8 +77,12 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 
 	// 2. A record that says what is going on. A crash from here on leaves it,
 	// and the next start drops the slot and begins anew.
+	var steppedOver []checkpoint.SteppedOver
+	if rec != nil {
+		steppedOver = rec.SteppedOver
+	}
 	rec = p.record(outbox.Resume{})
-	rec.Phase = checkpoint.PhaseSnapshot
+	rec.Phase, rec.SteppedOver = checkpoint.PhaseSnapshot, steppedOver
 	if err := p.keep(ctx, rec); err != nil {
 		return nil, err
 	}
@@ -105,7 +109,12 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 
 	// 4. All rows and the record of phase streaming, in one transaction. A
 	// crash before its end leaves nothing that anybody sees.
-	rec, err = p.snapshot(ctx, snap)
+	phase := rec
+	rec, err = p.snapshot(ctx, snap, steppedOver)
+	var halted snapshotHalted
+	if errors.As(err, &halted) {
+		return nil, p.haltSnapshot(ctx, phase, halted.row)
+	}
 	if err != nil {
 		p.abandon(ctx)
 		return nil, err
@@ -125,15 +134,22 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 
 // snapshot publishes what the tables hold, as one transaction that may last as
 // long as the broker allows.
-func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpoint.Record, error) {
-	if err := p.sink.Fence(ctx, 0); err != nil {
-		return nil, sinkOrRefusal(err)
+func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot, steppedOver []checkpoint.SteppedOver) (*checkpoint.Record, error) {
+	// Whoever fenced since our record of phase snapshot was committed is in a
+	// first start too, or through with it.
+	now, err := p.fence(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !p.inFirstStart(now) {
+		return nil, errDiverged
 	}
 	begin := time.Now()
 	p.metrics.forget()
 	rec := p.record(snap.Resume())
 	var b outbox.Batch
-	rows, skipped := 0, 0
+	var left tally
+	rows := 0
 	for more := true; more; {
 		var err error
 		b.Reset(2 * p.cfg.Limits.Bytes)
@@ -148,13 +164,15 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpo
 		if err := p.admit(ctx, m, &b); err != nil {
 			return nil, err
 		}
-		if len(m.Poison) > 0 && p.cfg.OnPoison != "skip" {
-			return nil, outbox.Refuse("poison", "make it fit, delete it, or run with --on-poison skip or --snapshot never",
-				"in the snapshot a %s; nothing is published", m.Poison[0].Error())
+		chosen := p.stepOver(&b, m, steppedOver)
+		v, err := p.sortOut(ctx, &b, m, chosen)
+		if err != nil {
+			return nil, err
 		}
-		p.noteSkipped(m.Poison)
-		skipped += len(m.Poison)
-		rows += len(b.Rows)
+		if v.halted != nil {
+			return nil, snapshotHalted{v.halted}
+		}
+		left.add(v.left)
 		if !more {
 			p.endWith(m, rec)
 		}
@@ -164,7 +182,7 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpo
 		if err := p.sink.Produce(ctx, m); err != nil {
 			return nil, sinkError{err}
 		}
-		p.metrics.count(&b, m)
+		rows += p.metrics.count(&b, m)
 	}
 	reached(StepFirstProduced)
 	if err := p.sink.Commit(ctx); err != nil {
@@ -174,8 +192,9 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot) (*checkpo
 		return nil, err
 	}
 	p.metrics.flush()
-	p.published.Add(uint64(rows - skipped))
-	p.log.Info("snapshot published", "rows", rows-skipped, "skipped", skipped, "position", rec.Position, "seconds", time.Since(begin).Seconds())
+	p.noteLeft(&left)
+	p.published.Add(uint64(rows))
+	p.log.Info("snapshot published", "rows", rows, "left_out", left.all(), "position", rec.Position, "seconds", time.Since(begin).Seconds())
 	return rec, nil
 }
 
@@ -197,17 +216,31 @@ func (p *Pipeline) keep(ctx context.Context, rec *checkpoint.Record) error {
 	return p.save(ctx, rec)
 }
 
+// inFirstStart tells whether a record that was read behind our own fencing is
+// the one of phase snapshot that this process committed: then nobody has begun
+// a first start, or finished one, in the meantime.
+func (p *Pipeline) inFirstStart(rec *checkpoint.Record) bool {
+	return p.topic == nil || rec != nil && rec.Phase == checkpoint.PhaseSnapshot && rec.Instance == p.cfg.Instance
+}
+
 // abandon aborts the snapshot's transaction, which the broker would otherwise
-// keep open, and its topics' read_committed consumers waiting, for minutes.
-func (p *Pipeline) abandon(ctx context.Context) {
-	if !p.cfg.Transactional || p.source.Locked(ctx) != nil {
-		return // or somebody else has the name by now, and a transaction of his own
+// keep open, and its topics' read_committed consumers waiting, for minutes. It
+// tells whether no transaction of ours is open any more, and the first start
+// is still ours.
+func (p *Pipeline) abandon(ctx context.Context) bool {
+	if p.source.Locked(ctx) != nil {
+		return false // somebody else has the name by now, and a transaction of his own
+	}
+	if !p.cfg.Transactional {
+		return true
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
 	defer cancel()
-	if err := p.sink.Fence(ctx, p.cfg.TransactionTimeout); err != nil && !errors.Is(err, context.Canceled) {
+	now, err := p.fence(ctx, p.cfg.TransactionTimeout)
+	if err != nil && !errors.Is(err, context.Canceled) {
 		p.log.Warn("the snapshot's transaction could not be aborted; the broker will, at its time-out", "err", err)
 	}
+	return err == nil && p.inFirstStart(now)
 }
 
 // keepTurning notes progress while something is waited for that may take

@@ -118,6 +118,8 @@ type Mapper interface {
 	// Map appends a message for every row of b to m, in order; rows that
 	// cannot be mapped are named in m.Poison. It is pure and does not fail.
 	Map(b *outbox.Batch, m *outbox.Messages)
+	// ID is the id of a row as people see and type it, "" when it is NULL.
+	ID(b *outbox.Batch, row int) string
 }
 
 // Sink is where messages go: Kafka, or stdout. One transaction is open at a
@@ -136,6 +138,10 @@ type Sink interface {
 	// Messages that can never be published are taken out of m.List and named
 	// in m.Poison. Nothing reaches the broker's log.
 	Admit(ctx context.Context, m *outbox.Messages, b *outbox.Batch) error
+	// Room is how many bytes of key, value and headers a record to a topic may
+	// have; 0 when it takes none, for which Admit has the reason. It finds or
+	// creates the topic as Admit does.
+	Room(ctx context.Context, topic string) (int, error)
 	// Join names every partition of m to the transaction, those it does not
 	// hold yet (AddPartitionsToTxn), and waits for the answer.
 	Join(ctx context.Context, m *outbox.Messages) error

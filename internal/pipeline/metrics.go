@@ -20,15 +20,17 @@ type metrics struct {
 	latency   prometheus.Histogram
 	batchRows prometheus.Histogram
 	restarts  *prometheus.CounterVec
+	traffic   *traffic
 	// What was counted and not yet added, by table.
 	readN, sentN []int
 }
 
 func newMetrics(reg prometheus.Registerer, r *report, cfg Config) *metrics {
 	m := &metrics{
-		tables: cfg.Tables,
-		readN:  make([]int, len(cfg.Tables)),
-		sentN:  make([]int, len(cfg.Tables)),
+		tables:  cfg.Tables,
+		traffic: newTraffic(),
+		readN:   make([]int, len(cfg.Tables)),
+		sentN:   make([]int, len(cfg.Tables)),
 		poison: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tailer_events_poison_total", Help: "Rows that could not be published, by what was done with them.",
 		}, []string{"table", "action"}),
@@ -75,18 +77,23 @@ func newMetrics(reg prometheus.Registerer, r *report, cfg Config) *metrics {
 func (m *metrics) forget() {
 	clear(m.readN)
 	clear(m.sentN)
+	m.traffic.forget()
 }
 
-// count counts the rows of a batch that is on its way.
-func (m *metrics) count(b *outbox.Batch, msgs *outbox.Messages) {
+// count counts the rows of a batch that is on its way, and returns how many are
+// published.
+func (m *metrics) count(b *outbox.Batch, msgs *outbox.Messages) (sent int) {
 	for i := range b.Rows {
 		m.readN[b.Rows[i].Shape.Table]++
 	}
 	for i := range msgs.List {
-		if row := msgs.List[i].Row; row >= 0 {
-			m.sentN[b.Rows[row].Shape.Table]++
+		if msg := &msgs.List[i]; msg.Row >= 0 && !msg.Letter {
+			m.sentN[b.Rows[msg.Row].Shape.Table]++
+			sent++
 		}
 	}
+	m.traffic.count(msgs.List)
+	return sent
 }
 
 // flush adds what was counted: it is committed.
@@ -95,6 +102,7 @@ func (m *metrics) flush() {
 		m.read[i].Add(float64(m.readN[i]))
 		m.sent[i].Add(float64(m.sentN[i]))
 	}
+	m.traffic.flush()
 	m.forget()
 }
 
@@ -106,46 +114,12 @@ func (p *Pipeline) committed(b *outbox.Batch, m *outbox.Messages, try attempt) {
 		return
 	}
 	p.metrics.forget()
-	p.metrics.count(b, m)
+	sent := p.metrics.count(b, m)
 	p.metrics.flush()
 	p.metrics.batchRows.Observe(float64(len(b.Rows)))
 	p.metrics.latency.Observe(time.Since(b.Oldest()).Seconds())
-	sent := len(m.List)
-	if p.inTransaction() {
-		sent-- // the checkpoint
-	}
 	p.published.Add(uint64(sent))
-	p.notePoison(m.Poison, try.halt != nil)
-}
-
-// notePoison counts and logs rows that were left out.
-func (p *Pipeline) notePoison(list []outbox.Poison, halted bool) {
-	if len(list) == 0 {
-		return
-	}
-	if halted {
-		p.countPoison("halt", 1)
-		p.metrics.poison.WithLabelValues(list[0].Table, "halt").Inc()
-		return
-	}
-	p.noteSkipped(list)
-}
-
-// noteSkipped counts every skipped row, and logs at most once a minute.
-func (p *Pipeline) noteSkipped(list []outbox.Poison) {
-	if len(list) == 0 {
-		return
-	}
-	p.countPoison("skip", len(list))
-	for _, q := range list {
-		p.metrics.poison.WithLabelValues(q.Table, "skip").Inc()
-	}
-	p.unlogged += len(list)
-	if time.Since(p.skipLogged) >= time.Minute {
-		q := list[len(list)-1]
-		p.log.Warn("skipped rows that cannot be published", "rows", p.unlogged, "table", q.Table, "id", q.ID, "position", q.Position, "reason", q.Reason)
-		p.skipLogged, p.unlogged = time.Now(), 0
-	}
+	p.noteVerdict(&try.verdict)
 }
 
 // fail notes and logs an error that is going to be retried.

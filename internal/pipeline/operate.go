@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/tailer-io/tailer/internal/checkpoint"
 	"github.com/tailer-io/tailer/internal/outbox"
@@ -94,12 +95,8 @@ func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outb
 	if err != nil && !isRefusal(err) {
 		return nil, err // one that cannot be read may be replaced
 	}
-	held, holder, err := p.source.TryLock(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("take the lock of %s: %w", p.cfg.Name, err)
-	}
-	if !held {
-		return nil, outbox.Refuse("active", "stop it first", "an instance of %q is active: %s", p.cfg.Name, holder)
+	if err := p.takeLock(ctx); err != nil {
+		return nil, err
 	}
 	if p.topic == nil {
 		return old, nil
@@ -117,6 +114,27 @@ func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outb
 		return nil, err
 	}
 	return old, nil
+}
+
+// lockPatience is how long an operator's command waits for the lock: the server
+// may need a moment to notice that a process has ended.
+const lockPatience = time.Second
+
+// takeLock takes the name's lock, or says who holds it.
+func (p *Pipeline) takeLock(ctx context.Context) error {
+	for began := time.Now(); ; {
+		held, holder, err := p.source.TryLock(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("take the lock of %s: %w", p.cfg.Name, err)
+		case held:
+			return nil
+		case time.Since(began) >= lockPatience:
+			return outbox.Refuse("active", "stop it first", "an instance of %q is active: %s", p.cfg.Name, holder)
+		case !pause(ctx, lockPatience/10):
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // replace stores a record, or forgets it when value is nil.

@@ -58,8 +58,11 @@ type Config struct {
 	CreateTopics bool
 	// Until is where to stop: "", "now", or a position.
 	Until string
-	// OnPoison is "halt" or "skip".
+	// OnPoison is what is done about rows that cannot be published: Halt, Skip
+	// or DeadLetter.
 	OnPoison string
+	// DeadLetterTopic is where DeadLetter puts them.
+	DeadLetterTopic string
 	// OnRefusal is "exit" or "wait".
 	OnRefusal string
 }
@@ -108,11 +111,10 @@ type Pipeline struct {
 	cluster  string
 	last     *checkpoint.Record // what is committed; nil before the first one
 	msgs     outbox.Messages
+	letters  outbox.Messages
 	fences   int
-	// Skipped rows are logged at most once a minute.
-	skipLogged time.Time
-	unlogged   int
-	force      bool // the lock's holder is to be fenced and evicted
+	left     leftOut
+	force    bool // the lock's holder is to be fenced and evicted
 
 	report  // what others may see; locked inside
 	metrics *metrics

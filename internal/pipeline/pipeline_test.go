@@ -18,7 +18,10 @@ import (
 	"github.com/tailer-io/tailer/internal/pipeline"
 )
 
-const topic = "tailer-checkpoint.test"
+const (
+	topic   = "tailer-checkpoint.test"
+	letters = "tailer-dead-letter.test"
+)
 
 var (
 	_ pipeline.Source          = (*outboxtest.Source)(nil)
@@ -34,6 +37,7 @@ type world struct {
 	// change adapts the next instance's configuration.
 	change func(*pipeline.Config)
 	starts int
+	log    *slog.Logger // nil for none
 }
 
 func newWorld(t *testing.T) *world {
@@ -55,6 +59,19 @@ var errCrash = errors.New("crash")
 func (w *world) start(until string, before ...func(*instance)) *instance {
 	w.t.Helper()
 	w.starts++
+	i := w.make(until)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	i.cancel = cancel
+	for _, f := range before {
+		f(i)
+	}
+	go func() { i.done <- i.Run(ctx) }()
+	return i
+}
+
+// make makes a process that does not run.
+func (w *world) make(until string) *instance {
+	w.t.Helper()
 	i := &instance{source: outboxtest.NewSource(w.db), client: outboxtest.NewClient(w.br, topic), done: make(chan error, 1)}
 	m, err := mapping.New(mapping.Config{Tables: []mapping.Table{{Name: "outbox"}}})
 	if err != nil {
@@ -66,18 +83,16 @@ func (w *world) start(until string, before ...func(*instance)) *instance {
 		SourceKind: outbox.Postgres, SinkKind: "kafka",
 		Transactional: true, Tables: []string{"outbox"}, TransactionTimeout: time.Second,
 		Limits: outbox.Limits{Rows: 3, Bytes: 1 << 20}, Snapshot: true, SnapshotMaxRows: 1000,
-		CreateTopics: true, Until: until, OnPoison: "halt", OnRefusal: "exit",
+		CreateTopics: true, Until: until, OnPoison: pipeline.Halt, DeadLetterTopic: letters, OnRefusal: "exit",
 	}
 	if w.change != nil {
 		w.change(&cfg)
 	}
-	i.Pipeline = pipeline.New(cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	ctx, cancel := context.WithCancelCause(context.Background())
-	i.cancel = cancel
-	for _, f := range before {
-		f(i)
+	log := w.log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
-	go func() { i.done <- i.Run(ctx) }()
+	i.Pipeline = pipeline.New(cfg, log, prometheus.NewRegistry())
 	return i
 }
 
@@ -111,7 +126,7 @@ func (w *world) finish() {
 // check compares what consumers see with what was inserted.
 func (w *world) check(want []string) {
 	w.t.Helper()
-	_, got := w.br.Committed(topic)
+	_, got := w.br.Committed(topic, letters)
 	if !slices.Equal(got, want) {
 		w.t.Errorf("published\n %v, want\n %v", got, want)
 	}
@@ -433,9 +448,5 @@ func TestOperatorCommandsNeedTheLock(t *testing.T) {
 // idle is a process that was not started.
 func (w *world) idle() *pipeline.Pipeline {
 	w.starts++
-	c := outboxtest.NewClient(w.br, topic)
-	return pipeline.New(pipeline.Config{
-		Name: "test", Instance: fmt.Sprint("instance-", w.starts), Source: outboxtest.NewSource(w.db), Sink: c, Cluster: c, Topic: c,
-		CheckpointTopic: topic, Transactional: true, Tables: []string{"outbox"}, TransactionTimeout: time.Second,
-	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return w.make("").Pipeline
 }

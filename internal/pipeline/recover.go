@@ -49,7 +49,7 @@ func (p *Pipeline) publish(ctx, stop context.Context, b *outbox.Batch) error {
 				if err := p.source.Confirm(ctx, try.next.Resume().Position); err != nil {
 					return fmt.Errorf("confirm position: %w", err)
 				}
-				return try.halt
+				return try.halt()
 			case rec.SameResume(before):
 				// It did not: the whole batch once more.
 			default:

@@ -36,6 +36,7 @@ type report struct {
 	position   string // the newest checkpoint's
 	saved      time.Time
 	lastError  StatusError
+	errors     []Trouble // the newest first
 	poison     map[string]uint64
 	refusal    string // its reason, while refused
 	active     bool
@@ -87,7 +88,7 @@ func (r *report) failed(side string, err error) {
 	r.turn = now
 	text := side + ": " + oneLine(err)
 	r.state, r.reason = Retrying, text
-	r.lastError = StatusError{Time: &now, Text: text}
+	r.noteError(now, text)
 	switch kindOf(err) {
 	case "sink":
 		r.sinkOK = false
@@ -110,7 +111,7 @@ func (r *report) refuse(e *outbox.Refusal) {
 	now := time.Now()
 	r.turn = now
 	r.state, r.reason, r.refusal = Refused, e.Error(), e.Reason
-	r.lastError = StatusError{Time: &now, Text: e.Error()}
+	r.noteError(now, e.Error())
 }
 
 func (r *report) connected(id outbox.Identity) {
@@ -189,6 +190,13 @@ func (r *report) countPoison(action string, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.poison[action] += uint64(n)
+}
+
+// poisoned is how many rows one action was done with.
+func (r *report) poisoned(action string) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.poison[action]
 }
 
 // readUpTo is how far the log was read; without a stream, the newest

@@ -71,8 +71,7 @@ func (p *Pipeline) start(ctx context.Context) (outbox.Resume, error) {
 
 	// 7. Does the server's log continue at the checkpoint?
 	if rec.Open != nil && rec.Open.Tables != checkpoint.TablesHash(p.tables) {
-		return outbox.Resume{}, outbox.Refuse(checkpoint.ReasonTables, "configure the same tables until that transaction is through",
-			"the checkpoint stands inside a transaction whose rows were counted for other tables")
+		return outbox.Resume{}, tablesChanged()
 	}
 	if err := p.source.Prove(ctx, rec.Resume()); err != nil {
 		return outbox.Resume{}, fmt.Errorf("compare the checkpoint with the server: %w", err)
@@ -84,6 +83,12 @@ func (p *Pipeline) start(ctx context.Context) (outbox.Resume, error) {
 
 	// 8. Stream.
 	return rec.Resume(), nil
+}
+
+// tablesChanged refuses a count of rows that was made for other tables.
+func tablesChanged() error {
+	return outbox.Refuse(checkpoint.ReasonTables, "configure the same tables until that transaction is through",
+		"the checkpoint stands inside a transaction whose rows were counted for other tables")
 }
 
 // startFromNow is the start of stdout without a file: nothing is read and

@@ -1,0 +1,6 @@
+//go:build !race
+
+package model
+
+// raceDetector tells how the tests were built.
+const raceDetector = false
