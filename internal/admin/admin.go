@@ -10,7 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +41,10 @@ type Reporter interface {
 	Health() error
 	// Ready is nil when messages flow, or when a standby could take over.
 	Ready() error
+	// Traffic is what was committed lately, with at most so many topics.
+	Traffic(topics int) pipeline.Traffic
+	// Errors are the newest errors, the newest first.
+	Errors() []pipeline.Trouble
 }
 
 // Config says where to listen.
@@ -56,7 +61,9 @@ type Server struct {
 	log      *slog.Logger
 	server   *http.Server
 	listener net.Listener
-	open     atomic.Int64 // connections
+
+	mu   sync.Mutex // guards open
+	open []net.Conn // the oldest first
 }
 
 // New makes a server that listens nowhere yet.
@@ -121,16 +128,22 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// limit closes connections beyond the allowed number as they arrive, so that
-// no client can make the process grow. A closed one is counted out by the
-// server's own call with StateClosed.
+// limit closes the oldest connection when there are too many, so that no client
+// can make the process grow, and none can keep a probe out by holding all that
+// are allowed: a probe's own is young when it ends.
 func (s *Server) limit(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch state {
 	case http.StateNew:
-		if s.open.Add(1) > connections {
-			c.Close()
+		if len(s.open) == connections {
+			s.open[0].Close()
+			s.open = slices.Delete(s.open, 0, 1)
 		}
+		s.open = append(s.open, c)
 	case http.StateClosed, http.StateHijacked:
-		s.open.Add(-1)
+		if i := slices.Index(s.open, c); i >= 0 {
+			s.open = slices.Delete(s.open, i, i+1)
+		}
 	}
 }

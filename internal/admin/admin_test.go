@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,11 +27,16 @@ import (
 type fake struct {
 	status        pipeline.Status
 	health, ready error
+	traffic       pipeline.Traffic
+	errors        []pipeline.Trouble
 }
 
 func (f *fake) Status() pipeline.Status { return f.status }
 func (f *fake) Health() error           { return f.health }
 func (f *fake) Ready() error            { return f.ready }
+
+func (f *fake) Traffic(int) pipeline.Traffic { return f.traffic }
+func (f *fake) Errors() []pipeline.Trouble   { return f.errors }
 
 func healthy() *fake {
 	return &fake{status: pipeline.Status{
@@ -120,14 +127,22 @@ func TestPprofByOption(t *testing.T) {
 func TestPage(t *testing.T) {
 	f := healthy()
 	at := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
-	f.status.LastError = pipeline.StatusError{Time: &at, Text: "<b>broker</b> is down"}
+	f.errors = []pipeline.Trouble{{First: at.Add(-time.Minute), Last: at, Times: 1200, Text: "<b>broker</b> is down"}}
+	f.traffic = pipeline.Traffic{
+		Seconds: make([]uint64, 600), Known: 1951, Other: 4321,
+		Topics: []pipeline.TopicTraffic{{Topic: "outbox.event.<i>", Recent: 1500, Total: 98765, Last: at.Add(85 * time.Second)}},
+	}
+	for i := range 5 {
+		f.traffic.Seconds[300+i], f.traffic.Seconds[595+i] = 1500, 30
+	}
 	f.ready = errors.New("not yet")
 	w := httptest.NewRecorder()
 	page(f, func() time.Time { return at.Add(90 * time.Second) })(w, httptest.NewRequest("GET", "/", nil))
 	body := w.Body.String()
 	for _, want := range []string{
 		"orders", "streaming", "0/16B3748", "0/16B3900", "0.2 s", "2.0 KiB", "1\u202f234\u202f567", "Poison, skip",
-		"&lt;b&gt;broker&lt;/b&gt; is down", "1m30s ago", "not ready: not yet", `http-equiv="refresh"`,
+		"&lt;b&gt;broker&lt;/b&gt; is down", "1m30s ago", "1\u202f200 times in 1m0s", "not ready: not yet",
+		"outbox.event.&lt;i&gt;", "98\u202f765", "5s ago", "1\u202f950 other topics", "4\u202f321 rows", "at most 1\u202f500/s", ">15/s<", `http-equiv="refresh"`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q in\n%s", want, body)
@@ -199,7 +214,8 @@ func TestSlowClient(t *testing.T) {
 
 func TestTooManyConnections(t *testing.T) {
 	s := start(t, headerTimeout)
-	for range connections {
+	var oldest net.Conn
+	for range connections + 1 {
 		c, err := net.Dial("tcp", s.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -207,17 +223,45 @@ func TestTooManyConnections(t *testing.T) {
 		defer c.Close()
 		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 		if _, err := bufio.NewReader(c).ReadByte(); err != nil {
-			t.Fatalf("a connection within the limit: %v", err)
+			t.Fatalf("a new connection is not answered: %v", err)
+		}
+		if oldest == nil {
+			oldest = c
 		}
 	}
-	c, err := net.Dial("tcp", s.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	oldest.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.Copy(io.Discard, oldest); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the oldest connection was not closed for one beyond the limit")
 	}
-	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
-	fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-	if n, _ := io.Copy(io.Discard, c); n != 0 {
-		t.Errorf("a connection beyond the limit was answered with %d bytes", n)
+}
+
+func TestPlot(t *testing.T) {
+	seconds := make([]uint64, 600)
+	for i := range 5 {
+		seconds[i], seconds[300+i] = 1, 1300
+	}
+	p := newPlot(seconds, 1000)
+	want := []bar{
+		{X: "0.00", Y: "99.00", Width: "4.00", Height: "1.00", Rate: "1/s", Ago: "10m0s ago"},
+		{X: "300.00", Y: "35.00", Width: "4.00", Height: "65.00", Rate: "1\u202f300/s", Ago: "5m0s ago"},
+	}
+	if !slices.Equal(p.Bars, want) || p.Top != "2\u202f000/s" || p.Peak != "1\u202f300/s" || p.Now != "0/s" || p.Span != "10 min" || p.Quiet {
+		t.Errorf("got %+v", p)
+	}
+	// Two seconds later the same bars stand one place further to the left.
+	p = newPlot(append(seconds[2:], 0, 100), 1002)
+	if len(p.Bars) != 2 || p.Bars[0].Rate != "1\u202f300/s" || p.Bars[0].X != "295.00" || p.Bars[1].Rate != "50/s" {
+		t.Errorf("two seconds later: %+v", p.Bars)
+	}
+	if p := newPlot(make([]uint64, 600), 1000); len(p.Bars) != 0 || !p.Quiet || p.Top != "1/s" {
+		t.Errorf("when idle: %+v", p)
+	}
+	if p := newPlot(nil, 0); len(p.Bars) != 0 || p.Now != "0/s" {
+		t.Errorf("with nothing known: %+v", p)
+	}
+	for in, want := range map[float64]float64{0: 1, 0.3: 1, 1: 1, 1.1: 2, 3: 5, 7: 10, 10: 10, 999: 1000, 20001: 50000} {
+		if got := niceAbove(in); got != want {
+			t.Errorf("above %g: %g, want %g", in, got, want)
+		}
 	}
 }

@@ -3,11 +3,13 @@ package admin
 import (
 	"bytes"
 	_ "embed"
+	"fmt"
 	"html/template"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tailer-io/tailer/internal/pipeline"
@@ -18,21 +20,31 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// view is a Status in words, for the page.
+// shownTopics is how many of the busiest topics the page has.
+const shownTopics = 50
+
+// view is what is known, in words, for the page.
 type view struct {
 	pipeline.Status
-	Mood      string // good, busy or bad: the colour of the state
-	Unready   string // "" when ready
-	LagTime   string
-	LagLog    string
-	Rows      string
-	Skipped   []skipped
-	ErrorText string
-	ErrorAgo  string
-	Now       string
+	Mood       string // good, busy or bad: the colour of the state
+	Unready    string // "" when ready, or when the reason says it already
+	LagTime    string
+	LagLog     string
+	Rows       string
+	Left       []left
+	Plot       plot
+	Errors     []trouble
+	Topics     []topic
+	MoreTopics string // "" when all are shown
+	Now        string
 }
 
-type skipped struct{ Action, Rows string }
+// left counts rows that were left out.
+type left struct{ Action, Rows string }
+
+type trouble struct{ Text, Ago, Times string }
+
+type topic struct{ Name, Recent, Total, Ago string }
 
 // page serves the page for people.
 func page(r Reporter, now func() time.Time) http.HandlerFunc {
@@ -48,27 +60,51 @@ func page(r Reporter, now func() time.Time) http.HandlerFunc {
 }
 
 func newView(r Reporter, now time.Time) view {
-	s := r.Status()
+	s, traffic := r.Status(), r.Traffic(shownTopics)
 	v := view{
-		Status:    s,
-		Mood:      mood(s.State),
-		LagTime:   seconds(float64(s.LagSeconds)),
-		LagLog:    logLag(s),
-		Rows:      thousands(s.Published),
-		ErrorText: s.LastError.Text,
-		Now:       now.UTC().Format(time.RFC3339),
+		Status:  s,
+		Mood:    mood(s.State),
+		LagTime: seconds(float64(s.LagSeconds)),
+		LagLog:  logLag(s),
+		Rows:    thousands(s.Published),
+		Plot:    newPlot(traffic.Seconds, traffic.End),
+		Now:     now.UTC().Format(time.RFC3339),
 	}
-	if err := r.Ready(); err != nil {
+	if err := r.Ready(); err != nil && (s.Reason == "" || !strings.Contains(err.Error(), s.Reason)) {
 		v.Unready = oneLine(err.Error())
 	}
 	for action, n := range s.Poison {
-		v.Skipped = append(v.Skipped, skipped{action, thousands(n)})
+		v.Left = append(v.Left, left{action, thousands(n)})
 	}
-	slices.SortFunc(v.Skipped, func(a, b skipped) int { return bytes.Compare([]byte(a.Action), []byte(b.Action)) })
-	if t := s.LastError.Time; t != nil {
-		v.ErrorAgo = now.Sub(*t).Truncate(time.Second).String() + " ago"
+	slices.SortFunc(v.Left, func(a, b left) int { return strings.Compare(a.Action, b.Action) })
+	for _, e := range r.Errors() {
+		t := trouble{Text: e.Text, Ago: ago(now, e.Last)}
+		if e.Times > 1 {
+			t.Times = fmt.Sprintf("%s times in %s", thousands(uint64(e.Times)), e.Last.Sub(e.First).Round(time.Second))
+		}
+		v.Errors = append(v.Errors, t)
 	}
+	for _, t := range traffic.Topics {
+		v.Topics = append(v.Topics, topic{t.Topic, thousands(t.Recent), thousands(t.Total), ago(now, t.Last)})
+	}
+	v.MoreTopics = moreTopics(traffic)
 	return v
+}
+
+// moreTopics says what the table leaves out.
+func moreTopics(t pipeline.Traffic) string {
+	var parts []string
+	if n := t.Known - len(t.Topics); n > 0 {
+		parts = append(parts, fmt.Sprintf("%s other topics", thousands(uint64(n))))
+	}
+	if t.Other > 0 {
+		parts = append(parts, fmt.Sprintf("%s rows of topics that are not counted apart", thousands(t.Other)))
+	}
+	return strings.Join(parts, ", and ")
+}
+
+func ago(now, t time.Time) string {
+	return max(now.Sub(t), 0).Truncate(time.Second).String() + " ago"
 }
 
 func mood(s pipeline.State) string {
