@@ -13,7 +13,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/tailer-io/tailer/internal/credential"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -22,11 +24,12 @@ type Config struct {
 	// URL is mysql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, or
 	// mariadb:// for MariaDB; the port is 3306 when there is none. Parameters:
 	// ssl-mode (disabled, preferred, required, verify-ca, verify-identity;
-	// default preferred, or verify-ca when ssl-ca is given), ssl-ca (a PEM
-	// file), and socket (a Unix socket instead of host and port).
+	// default preferred, or verify-identity when ssl-ca is given), ssl-ca (a PEM
+	// file), ssl-cert and ssl-key (our own, PEM), and socket (a Unix socket instead of host and port).
 	URL string
-	// Password replaces the URL's password unless it is empty.
-	Password string
+	// Password is asked before each connection, and replaces the URL's
+	// password; nil leaves that one.
+	Password credential.Password
 	// Name is the identity that keeps instances apart: the names of the user
 	// locks are derived from it, and SHOW REPLICAS shows "tailer/NAME".
 	Name string
@@ -84,6 +87,8 @@ type Source struct {
 	worked bool // Connect succeeded once: what fails now is not the configuration
 	tables []tableFacts
 	until  *place // where Stream ends; nil: never
+	// patience is settleWithin; tests shorten it.
+	patience time.Duration
 	// collations tells the character set by a collation's number.
 	collations map[int]string
 
@@ -96,7 +101,7 @@ type Source struct {
 // New makes a Source. It opens no connection: Connect does. The URL's database
 // stands in for the schema of tables that name none.
 func New(cfg Config, log *slog.Logger) *Source {
-	s := &Source{cfg: cfg, log: log}
+	s := &Source{cfg: cfg, log: log, patience: settleWithin}
 	if cfg.Temporary && cfg.ServerID == 0 {
 		var b [4]byte
 		_, _ = rand.Read(b[:]) // never fails
@@ -140,6 +145,7 @@ type address struct {
 	database       string
 	tls            tlsMode
 	ca             string // a PEM file, "" for the system's roots
+	cert, key      string // PEM files, "" for none
 }
 
 func parseURL(cfg Config) (*address, error) {
@@ -172,9 +178,6 @@ func parseURL(cfg Config) (*address, error) {
 		return nil, invalid("it names no user")
 	}
 	a.password, _ = u.User.Password()
-	if cfg.Password != "" {
-		a.password = cfg.Password
-	}
 	port := u.Port()
 	if port == "" {
 		port = "3306"
@@ -196,11 +199,18 @@ func parseURL(cfg Config) (*address, error) {
 			}
 		case "ssl-ca":
 			a.ca = value
+		case "ssl-cert":
+			a.cert = value
+		case "ssl-key":
+			a.key = value
 		case "socket":
 			a.network, a.host = "unix", value
 		default:
-			return nil, invalid("it has the parameter %q; known are ssl-mode, ssl-ca, socket", key)
+			return nil, invalid("it has the parameter %q; known are ssl-mode, ssl-ca, ssl-cert, ssl-key, socket", key)
 		}
+	}
+	if (a.cert == "") != (a.key == "") {
+		return nil, invalid("ssl-cert and ssl-key go together")
 	}
 	if a.network == "tcp" && a.name == "" {
 		return nil, invalid("it names no host")
@@ -208,7 +218,7 @@ func parseURL(cfg Config) (*address, error) {
 	if a.tls == "" {
 		a.tls = tlsPreferred
 		if a.ca != "" {
-			a.tls = tlsVerifyCA
+			a.tls = tlsVerifyIdentity
 		}
 	}
 	return a, nil

@@ -10,11 +10,12 @@ import (
 
 func TestParseURL(t *testing.T) {
 	for text, want := range map[string]address{
-		"mysql://u:p%40@h/db":                     {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", password: "p@", database: "db", tls: tlsPreferred},
-		"mariadb://u@[::1]:3307/":                 {kind: outbox.MariaDB, network: "tcp", host: "[::1]:3307", name: "::1", user: "u", tls: tlsPreferred},
-		"mysql://u@h/db?ssl-ca=/x.pem":            {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", database: "db", tls: tlsVerifyCA, ca: "/x.pem"},
-		"mysql://u@h/db?ssl-mode=verify-identity": {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", database: "db", tls: tlsVerifyIdentity},
-		"mysql://u@/db?socket=/run/s":             {kind: outbox.MySQL, network: "unix", host: "/run/s", user: "u", database: "db", tls: tlsPreferred},
+		"mysql://u:p%40@h/db":                                     {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", password: "p@", database: "db", tls: tlsPreferred},
+		"mariadb://u@[::1]:3307/":                                 {kind: outbox.MariaDB, network: "tcp", host: "[::1]:3307", name: "::1", user: "u", tls: tlsPreferred},
+		"mysql://u@h/db?ssl-mode=required&ssl-cert=/c&ssl-key=/k": {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", database: "db", tls: tlsRequired, cert: "/c", key: "/k"},
+		"mysql://u@h/db?ssl-ca=/x.pem":                            {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", database: "db", tls: tlsVerifyIdentity, ca: "/x.pem"},
+		"mysql://u@h/db?ssl-mode=verify-identity":                 {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", database: "db", tls: tlsVerifyIdentity},
+		"mysql://u@/db?socket=/run/s":                             {kind: outbox.MySQL, network: "unix", host: "/run/s", user: "u", database: "db", tls: tlsPreferred},
 	} {
 		got, err := parseURL(Config{URL: text})
 		if err != nil || *got != want {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
@@ -217,9 +218,8 @@ const (
 
 // requireServer checks what does not depend on the tables.
 func (s *Source) requireServer(ctx context.Context, x *session, id identity) error {
-	if id.kind != s.addr.kind && !s.worked {
-		return &outbox.Invalid{Option: "source-url", Text: fmt.Sprintf("the server is %s %s", id.kind, id.version),
-			Hint: "write " + string(id.kind) + ":// instead of " + string(s.addr.kind) + "://"}
+	if err := s.ofKind(id); err != nil && !s.worked {
+		return err
 	}
 	for _, f := range id.flaws() {
 		return f
@@ -345,6 +345,13 @@ func (s *Source) sameServer(ctx context.Context, x *session) error {
 // Close ends every connection. A later Connect may open them again.
 func (s *Source) Close() {
 	s.ctl.close()
+	if s.lock != nil {
+		// The server ends a session a moment after us, and whoever comes next
+		// would still find the lock taken.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_, _ = s.lock.query(ctx, "do release_lock(%s)", s.lockName("active"))
+		cancel()
+	}
 	s.lock.close()
 	s.watchMu.Lock()
 	s.watch.close()

@@ -64,6 +64,7 @@ type dump struct {
 	beat  func()        // the server lives; may be nil
 	lock  bool          // take the reader's lock, which shows who reads
 	every time.Duration // between heartbeats; 0: heartbeatEvery
+	notes bool          // MariaDB: annotations too, which the server else leaves out
 
 	ctx    context.Context
 	mu     sync.Mutex // guards raw
@@ -144,9 +145,13 @@ func (d *dump) run(ctx context.Context, p *place) error {
 	if err != nil {
 		return err
 	}
+	password, err := s.password(ctx)
+	if err != nil {
+		return err
+	}
 	d.ctx = ctx
 	cfg := replication.BinlogSyncerConfig{
-		ServerID: s.serverID(), Flavor: mysql.MySQLFlavor, Host: s.addr.host, User: s.addr.user, Password: s.addr.password,
+		ServerID: s.serverID(), Flavor: mysql.MySQLFlavor, Host: s.addr.host, User: s.addr.user, Password: password,
 		Localhost: s.report(), TLSConfig: tc, Dialer: d.dialContext, Option: d.prepare,
 		RawModeEnabled: true, DisableRetrySync: true, DiscardGTIDSet: true, HeartbeatPeriod: cmp.Or(d.every, heartbeatEvery),
 		SynchronousEventHandler: d, EventCacheCount: 1,
@@ -155,6 +160,9 @@ func (d *dump) run(ctx context.Context, p *place) error {
 	}
 	if s.id.kind == outbox.MariaDB {
 		cfg.Flavor = mysql.MariaDBFlavor
+	}
+	if d.notes {
+		cfg.DumpCommandFlag = replication.BINLOG_SEND_ANNOTATE_ROWS_EVENT
 	}
 	stop := context.AfterFunc(ctx, d.interrupt)
 	defer stop()

@@ -33,7 +33,7 @@ type columnFacts struct {
 	// precision is the digits of a number or of a fraction of a second, or the
 	// bits of a BIT; scale the digits behind the point; -1 when there is none.
 	precision, scale int
-	fallback         string // COLUMN_DEFAULT, "" for none
+	fallback         string // COLUMN_DEFAULT as an SQL expression, "" for none
 }
 
 // column finds one by its name; names of columns do not mind case.
@@ -105,7 +105,9 @@ from information_schema.tables where table_schema = %s and table_name = %s`, t.S
 	f := tableFacts{exists: true, schema: rows[0][0], name: rows[0][1], kind: rows[0][2], engine: rows[0][3]}
 	rows, err = x.query(ctx, `select column_name, data_type, column_type, coalesce(character_set_name, ''), is_nullable,
   coalesce(datetime_precision, numeric_precision, -1), coalesce(numeric_scale, -1),
-  coalesce(column_default, '')
+  -- MariaDB prints an expression, and MySQL a literal without its quotes, but where it says otherwise.
+  coalesce(if(instr(version(), 'MariaDB') or instr(extra, 'DEFAULT_GENERATED'), column_default,
+    concat('''', replace(column_default, '''', ''''''), '''')), '')
 from information_schema.columns where table_schema = %s and table_name = %s order by ordinal_position`, t.Schema, t.Name)
 	if err != nil {
 		return tableFacts{}, fmt.Errorf("look up columns of table %s: %w", t, err)

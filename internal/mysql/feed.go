@@ -568,6 +568,8 @@ func (f *feed) openGone() error {
 // is left for the publisher, and progress without rows is told.
 func (f *feed) settle() {
 	switch {
+	case f.batch != nil && f.begun && f.batch.Overfull(f.limits) && !f.group.xa:
+		_ = f.cut() // which fails for XA only
 	case f.batch != nil && !f.begun:
 		f.batch.Resume = f.resume()
 		f.h.Rest(f.batch)
@@ -576,6 +578,8 @@ func (f *feed) settle() {
 		f.heard = false
 		f.h.Advance(f.resume(), false)
 	}
+	// An error is the end of the stream, which the read that follows meets too.
+	_ = f.h.Room(f.ctx)
 }
 
 // end hands the last position over, as a batch of its own if need be.

@@ -62,25 +62,21 @@ func (s *Source) Prove(ctx context.Context, r outbox.Resume) error {
 
 // proveGTID is Prove for MySQL with GTIDs.
 func (s *Source) proveGTID(ctx context.Context, x *session, p *place, l lineage, open *txnName) error {
-	row, err := x.row(ctx, "select @@global.gtid_executed, @@global.gtid_purged")
-	if err != nil {
-		return fmt.Errorf("ask for the server's GTIDs: %w", err)
-	}
-	executed, err := parseGTIDSet(row[0])
-	if err != nil {
-		return fmt.Errorf("ask for the server's GTIDs: %w", err)
-	}
-	purged, err := parseGTIDSet(row[1])
-	if err != nil {
-		return fmt.Errorf("ask for the server's GTIDs: %w", err)
-	}
 	held := *p
 	if open != nil {
 		held.set = gtidSet{}
 		held.set.union(&p.set)
 		held.set.add(open.gtid)
 	}
-	if missing := held.set.minus(executed); !missing.empty() {
+	var missing, purged *gtidSet
+	err := s.settle(ctx, func() (settled bool, err error) {
+		missing, purged, err = s.lacks(ctx, x, &held.set)
+		return err != nil || missing.empty(), err
+	})
+	if err != nil {
+		return err
+	}
+	if !missing.empty() {
 		return outbox.Refuse(ReasonAhead, hintNow,
 			"the server (%s) lacks transactions that the checkpoint (of server %s) holds: %s; their rows were published and are lost in the database", s.id.server, l.server, missing)
 	}
@@ -104,6 +100,43 @@ func (s *Source) proveGTID(ctx context.Context, x *session, p *place, l lineage,
 	return s.proveLast(ctx, &earlier, &txnName{gtid: last}, l)
 }
 
+// lacks is what of a set the server does not have, and what it has purged.
+func (s *Source) lacks(ctx context.Context, x *session, held *gtidSet) (missing, purged *gtidSet, err error) {
+	row, err := x.row(ctx, "select @@global.gtid_executed, @@global.gtid_purged")
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for the server's GTIDs: %w", err)
+	}
+	executed, err := parseGTIDSet(row[0])
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for the server's GTIDs: %w", err)
+	}
+	purged, err = parseGTIDSet(row[1])
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for the server's GTIDs: %w", err)
+	}
+	return held.minus(executed), purged, nil
+}
+
+// settleWithin is for how long a server is given the benefit of the doubt. It
+// sends a transaction to the readers of its log before it counts it as
+// executed: for a moment, or until a replica has acknowledged it, for which
+// semi-synchronous replication waits 10 s by default. A replica that is about
+// to be promoted may be applying its last transactions.
+const settleWithin = 12 * time.Second
+
+// settle asks until the server has what it should, or the time is over.
+func (s *Source) settle(ctx context.Context, ask func() (settled bool, err error)) error {
+	for begin := time.Now(); ; {
+		settled, err := ask()
+		if err != nil || settled || time.Since(begin) > s.patience {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 // acceptPurged: the log does not go back to the transaction read last, though
 // it does to what follows.
 func (s *Source) acceptPurged(l lineage) error {
@@ -120,10 +153,6 @@ func (s *Source) acceptPurged(l lineage) error {
 // each domain, and stand for all before it: that is true only where numbers
 // grow, which gtid_strict_mode enforces.
 func (s *Source) proveDomain(ctx context.Context, x *session, p *place, l lineage, open *txnName) error {
-	end, err := s.end(ctx, x)
-	if err != nil {
-		return err
-	}
 	if l.server != s.id.server && !strings.EqualFold(s.id.vars["gtid_strict_mode"], "ON") {
 		return outbox.Refuse(ReasonStrict, "SET GLOBAL gtid_strict_mode = ON on every server, or "+hintNow,
 			"another server answers (%s, the checkpoint is of %s) and its gtid_strict_mode is off: that its GTIDs stand for the same transactions cannot be proven",
@@ -133,12 +162,25 @@ func (s *Source) proveDomain(ctx context.Context, x *session, p *place, l lineag
 	if open != nil {
 		held.set(open.domain)
 	}
-	for _, g := range held {
-		if have, ok := end.domain.last(g.domain); !ok || have.seq < g.seq {
-			return outbox.Refuse(ReasonAhead, hintNow,
-				"the server (%s) ends with %s and lacks %s, which the checkpoint (of server %s) holds: rows were published that are lost in the database",
-				s.id.server, end.String(), g, l.server)
+	var end place
+	var missing *domainGTID
+	err := s.settle(ctx, func() (settled bool, err error) {
+		end, err = s.end(ctx, x)
+		missing = nil
+		for _, g := range held {
+			if have, ok := end.domain.last(g.domain); !ok || have.seq < g.seq {
+				missing = &g
+			}
 		}
+		return missing == nil, err
+	})
+	if err != nil {
+		return err
+	}
+	if missing != nil {
+		return outbox.Refuse(ReasonAhead, hintNow,
+			"the server (%s) ends with %s and lacks %s, which the checkpoint (of server %s) holds: rows were published that are lost in the database",
+			s.id.server, end.String(), missing, l.server)
 	}
 	purged, err := s.purgedDomains(ctx, x)
 	if err != nil {

@@ -235,7 +235,7 @@ func TestConnectRefuses(t *testing.T) {
 		invalid(connect(func(c *Config) { c.Tables[0].Columns = []string{"nothing"} }), "outbox-table")
 		other := map[bool]string{true: "mysql://", false: "mariadb://"}[w.mariadb()]
 		invalid(connect(func(c *Config) { c.URL = strings.Replace(c.URL, w.url.Scheme+"://", other, 1) }), "source-url")
-		invalid(connect(func(c *Config) { c.Password = "wrong" }), "source-url")
+		invalid(connect(func(c *Config) { c.Password = fixed("wrong") }), "source-url")
 		w.exec("create table isam (id int) engine=myisam", "create table latin (id int, v text character set latin1) engine=innodb", "create table geo (id int, v point) engine=innodb")
 		w.refused(connect(func(c *Config) { c.Tables = []Table{{Name: "isam", Columns: []string{"id"}}} }), ReasonTable)
 		w.refused(connect(func(c *Config) { c.Tables = []Table{{Name: "latin", Columns: []string{"v"}}} }), ReasonCharset)
@@ -419,20 +419,24 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	for query, ok := range map[string]bool{
-		"":                   true,
-		"ssl-mode=required":  true,
-		"ssl-mode=disabled":  false,
-		"ssl-ca=" + path:     true,
-		"ssl-mode=verify-ca": false, // not among the system's roots
-		"ssl-mode=verify-identity&ssl-ca=" + path: false, // another name stands in it
+		"":                                  true,
+		"ssl-mode=required":                 true,
+		"ssl-mode=disabled":                 false,
+		"ssl-mode=verify-ca&ssl-ca=" + path: true,
+		"ssl-mode=verify-ca":                false, // not among the system's roots
+		"ssl-ca=" + path:                    false, // another name stands in it
 	} {
 		cfg := w.config()
 		cfg.URL = strings.Replace(cfg.URL, "root@", user+"@", 1) + "?" + query
-		cfg.Password = "se/cret"
+		cfg.Password = fixed("se/cret")
 		s := New(cfg, quiet())
 		_, err := s.Connect(w.ctx())
 		if (err == nil) != ok {
 			t.Errorf("%q: %v", query, err)
+		}
+		var bad *outbox.Invalid
+		if err != nil && query != "ssl-mode=disabled" && (!errors.As(err, &bad) || !strings.HasPrefix(bad.Text, "the server's certificate is not accepted: ")) {
+			t.Errorf("%q: %v, want what is wrong with the certificate", query, err)
 		}
 		if err == nil {
 			start := w.here(s)

@@ -185,6 +185,7 @@ func TestFailover(t *testing.T) {
 			r.exec(insert(7))
 
 			promoted := New(r.config(), quiet())
+			promoted.patience = 100 * time.Millisecond
 			t.Cleanup(promoted.Close)
 			id, err := promoted.Connect(r.ctx())
 			if err != nil {

@@ -141,6 +141,7 @@ func (w *world) source(tables ...Table) *Source {
 func (w *world) sourceOf(cfg Config) *Source {
 	w.Helper()
 	s := New(cfg, quiet())
+	s.patience = 100 * time.Millisecond // what is lacking here stays so
 	w.Cleanup(s.Close)
 	if _, err := s.Connect(w.ctx()); err != nil {
 		w.Fatalf("connect: %v", err)
@@ -272,3 +273,8 @@ func insert(ids ...int) string {
 }
 
 func row(id int) string { return fmt.Sprintf("%d|k%d|p%d", id, id, id) }
+
+// fixed is a password that never changes.
+func fixed(s string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return s, nil }
+}

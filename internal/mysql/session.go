@@ -13,6 +13,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 
+	"github.com/tailer-io/tailer/internal/credential"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -65,6 +66,10 @@ func (s *Source) open(ctx context.Context, step string) (*session, error) {
 }
 
 func (s *Source) dial(ctx context.Context, tc *tls.Config) (*client.Conn, error) {
+	password, err := s.password(ctx)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	var raw net.Conn
@@ -77,7 +82,7 @@ func (s *Source) dial(ctx context.Context, tc *tls.Config) (*client.Conn, error)
 		// The handshake knows no context.
 		return c, c.SetDeadline(time.Now().Add(dialTimeout))
 	}
-	conn, err := client.ConnectWithDialer(ctx, s.addr.network, s.addr.host, s.addr.user, s.addr.password, "", dial,
+	conn, err := client.ConnectWithDialer(ctx, s.addr.network, s.addr.host, s.addr.user, password, "", dial,
 		func(c *client.Conn) error {
 			c.SetTLSConfig(tc)
 			c.SetAttributes(map[string]string{"program_name": s.report()})
@@ -89,6 +94,14 @@ func (s *Source) dial(ctx context.Context, tc *tls.Config) (*client.Conn, error)
 	return conn, raw.SetDeadline(time.Time{})
 }
 
+// password is what the next connection logs in with.
+func (s *Source) password(ctx context.Context) (string, error) {
+	if s.cfg.Password != nil {
+		return s.cfg.Password(ctx)
+	}
+	return s.addr.password, nil
+}
+
 // connectError gives a failed connection its class: what can only be a wrong
 // configuration is Invalid until a connection once worked, then transient, as
 // servers refuse passwords in the middle of a failover, too.
@@ -98,6 +111,9 @@ func (s *Source) connectError(step string, err error) error {
 		if !s.worked {
 			return &outbox.Invalid{Option: "source-url", Text: "the server refused the connection: " + message(err)}
 		}
+	}
+	if text, ok := credential.RefusedCertificate(err); ok && !s.worked {
+		return &outbox.Invalid{Option: "source-url", Text: text, Hint: "ssl-ca names the authority in PEM, ssl-cert and ssl-key what the server asks of its clients"}
 	}
 	return fmt.Errorf("%s: %w", step, plain(err))
 }

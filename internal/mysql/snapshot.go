@@ -15,11 +15,16 @@ import (
 )
 
 const (
-	// lockTries bounds how often the tables are tried to be locked; each try
-	// holds up others for lockWait at most, and lockPause lies between two.
-	lockTries = 60
-	lockWait  = 1 // second, the least that lock_wait_timeout takes
-	lockPause = time.Second
+	// lockTries bounds how often the tables are tried to be locked, and
+	// lockPause lies between two tries. The first politeTries step back behind
+	// whoever wants to write: they hold nobody up, and where transactions
+	// overlap all the time they never get the lock. The others stand before
+	// those who come later, for lockWait at most.
+	lockTries   = 60
+	politeTries = 3
+	politeWait  = 1 // second, the least that lock_wait_timeout takes
+	lockWait    = 500 * time.Millisecond
+	lockPause   = time.Second
 )
 
 // snapshot is an outbox.Snapshot: a transaction that sees the tables as of a
@@ -37,6 +42,8 @@ type snapshot struct {
 	before uint64   // rows handed out
 	reals  []column // of the columns that are FLOAT or DOUBLE
 	text   []byte   // scratch
+
+	some someRows // nil: all rows
 }
 
 // CreateAnchor opens a consistent view of the tables; there is no anchor that
@@ -44,9 +51,9 @@ type snapshot struct {
 //
 // MySQL: the tables are locked against writes for the moment in which a second
 // session begins its view and reads the server's position. Whoever has written
-// to them must have committed first, so the lock is tried for a second, given
-// up, and tried again: other writers wait no longer than that. MariaDB gives
-// the position of a view without any lock.
+// to them must have committed first, so the lock is tried for a moment, given
+// up, and tried again: see lockTables. MariaDB gives the position of a view
+// without any lock.
 func (s *Source) CreateAnchor(ctx context.Context) (outbox.Snapshot, error) {
 	if s.cfg.NoSnapshot {
 		r, err := s.Now(ctx)
@@ -85,7 +92,7 @@ func (s *Source) view(ctx context.Context, x *session) (place, error) {
 		return place{}, err
 	}
 	defer locker.close()
-	if err := s.lockTables(ctx, locker); err != nil {
+	if err := s.lockTables(ctx, locker, x); err != nil {
 		return place{}, err
 	}
 	if _, err := x.query(ctx, "start transaction with consistent snapshot, read only"); err != nil {
@@ -138,31 +145,55 @@ func domainsAt(ctx context.Context, x *session, file string, offset uint64) (dom
 	return parseDomainPos(r[1])
 }
 
-// lockTables takes the lock, or gives up after lockTries.
-func (s *Source) lockTables(ctx context.Context, x *session) error {
-	if _, err := x.query(ctx, fmt.Sprintf("set session lock_wait_timeout = %d", lockWait)); err != nil {
+// lockTables takes the lock on locker, or gives up after lockTries; killer is
+// another session, to end a try in time.
+//
+// A request for LOCK TABLES ... READ lets everybody pass who wants to write,
+// one for WRITE nobody who comes later; see
+// https://dev.mysql.com/doc/refman/8.4/en/lock-tables.html.
+func (s *Source) lockTables(ctx context.Context, locker, killer *session) error {
+	if _, err := locker.query(ctx, fmt.Sprintf("set session lock_wait_timeout = %d", politeWait)); err != nil {
 		return fmt.Errorf("prepare the lock: %w", err)
 	}
-	names := make([]string, len(s.cfg.Tables))
-	for i, t := range s.cfg.Tables {
-		names[i] = t.quoted() + " read"
-	}
-	sql := "lock tables " + strings.Join(names, ", ")
-	for range lockTries {
-		_, err := x.query(ctx, sql)
+	polite := politeTries
+	for try := range lockTries {
+		err := s.tryTables(ctx, locker, killer, try < polite)
 		if err == nil {
 			return nil
 		}
-		if errorCode(err) != mysql.ER_LOCK_WAIT_TIMEOUT {
+		switch errorCode(err) {
+		case mysql.ER_LOCK_WAIT_TIMEOUT, mysql.ER_QUERY_INTERRUPTED:
+		case mysql.ER_OPTION_PREVENTS_STATEMENT:
+			polite = lockTries // a replica with read_only takes no lock for writing
+			continue
+		default:
 			return s.privilegeError("lock the tables", err)
 		}
-		s.log.Info("snapshot waits for a running transaction that has written to the outbox", "tables", strings.Join(names, ", "))
+		s.log.Info("snapshot waits for a running transaction that has written to the outbox", "try", try+1)
 		if err := pause(ctx, lockPause); err != nil {
 			return err
 		}
 	}
 	return outbox.Refuse(ReasonSnapshot, "end the transaction that holds the outbox (SELECT * FROM information_schema.innodb_trx shows it), or start with --snapshot never",
 		"the outbox could not be locked for a moment in %d tries: a transaction has written to it and does not end", lockTries)
+}
+
+func (s *Source) tryTables(ctx context.Context, locker, killer *session, polite bool) error {
+	kind := " write"
+	if polite {
+		kind = " read"
+	} else {
+		// The server itself counts in seconds. What comes too late finds no
+		// statement, and does nothing.
+		late := time.AfterFunc(lockWait, func() { _, _ = killer.query(ctx, fmt.Sprintf("kill query %d", locker.id)) })
+		defer late.Stop()
+	}
+	names := make([]string, len(s.cfg.Tables))
+	for i, t := range s.cfg.Tables {
+		names[i] = t.quoted() + kind
+	}
+	_, err := locker.query(ctx, "lock tables "+strings.Join(names, ", "))
+	return err
 }
 
 // Resume is where streaming takes over.
@@ -254,6 +285,9 @@ func (v *snapshot) openTable() {
 			key[i] = quoteIdent(c)
 		}
 		sql += " order by " + strings.Join(key, ", ")
+	}
+	if v.some != nil {
+		sql = v.some.selectSQL(t, f, list)
 	}
 	conn := v.x.conn
 	v.next, v.stop = iter.Pull2(func(yield func([]mysql.FieldValue, error) bool) {

@@ -46,6 +46,13 @@ func (a *address) tlsConfig() (*tls.Config, error) {
 			return nil, &outbox.Invalid{Option: "source-url", Text: "ssl-ca " + a.ca + " holds no certificate"}
 		}
 	}
+	if a.cert != "" {
+		own, err := tls.LoadX509KeyPair(a.cert, a.key)
+		if err != nil {
+			return nil, &outbox.Invalid{Option: "source-url", Text: "ssl-cert and ssl-key cannot be used: " + err.Error()}
+		}
+		c.Certificates = []tls.Certificate{own}
+	}
 	switch a.tls {
 	case tlsVerifyIdentity:
 	case tlsVerifyCA:

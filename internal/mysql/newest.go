@@ -1,0 +1,119 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
+
+// newestRows makes a snapshot give the newest rows only.
+type newestRows struct {
+	rows    int
+	orderBy string // a column; "" for the primary key
+}
+
+// Newest gives the newest rows of each table, at most so many, the oldest of
+// them first; the values are the very bytes that the log brings. Newest is what
+// stands last in the order of a column, with the primary key to decide between
+// equals, or with orderBy "" in that of the primary key alone. The order may
+// not be that of the commits.
+//
+// It needs neither Connect nor the right to replicate, nor the log, and touches
+// nothing: one ordinary session, in one read-only transaction. A table that the
+// mapping does not fit is an *outbox.Invalid. The view has no position to
+// resume at.
+func (s *Source) Newest(ctx context.Context, rows int, orderBy string) (outbox.Snapshot, error) {
+	if err := Validate(s.cfg); err != nil {
+		return nil, err
+	}
+	x, err := s.open(ctx, "connect to the source")
+	if err != nil {
+		return nil, err
+	}
+	n := &newestRows{rows, orderBy}
+	if err := s.viewNewest(ctx, x, n); err != nil {
+		x.close()
+		return nil, err
+	}
+	return &snapshot{src: s, began: time.Now(), x: x, some: n}, nil
+}
+
+// viewNewest looks at the server and the tables as Connect does, and begins a
+// transaction.
+func (s *Source) viewNewest(ctx context.Context, x *session, n *newestRows) (err error) {
+	id, err := s.identify(ctx, x)
+	if err != nil {
+		return err
+	}
+	if err := s.ofKind(id); err != nil {
+		return err
+	}
+	s.id = id
+	for _, sql := range []string{"set session transaction isolation level repeatable read", "start transaction read only"} {
+		if _, err := x.query(ctx, sql); err != nil {
+			return fmt.Errorf("begin a read-only transaction: %w", err)
+		}
+	}
+	if s.tables, err = s.loadTables(ctx, x, false); err != nil {
+		return err
+	}
+	for i, t := range s.cfg.Tables {
+		if err := n.fits(t, &s.tables[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofKind tells whether the server is of the kind that the URL says.
+func (s *Source) ofKind(id identity) error {
+	if id.kind == s.addr.kind {
+		return nil
+	}
+	return &outbox.Invalid{Option: "source-url", Text: fmt.Sprintf("the server is %s %s", id.kind, id.version),
+		Hint: "write " + string(id.kind) + ":// instead of " + string(s.addr.kind) + "://"}
+}
+
+// fits tells whether a table has the columns of the order.
+func (n *newestRows) fits(t Table, f *tableFacts) error {
+	switch {
+	case n.orderBy == "" && len(f.key) == 0:
+		return &outbox.Invalid{Option: "order-by", Text: fmt.Sprintf("is required: table %s has no primary key", t)}
+	case n.orderBy != "" && f.column(n.orderBy) == nil:
+		names := make([]string, len(f.columns))
+		for i := range f.columns {
+			names[i] = f.columns[i].name
+		}
+		return &outbox.Invalid{Option: "order-by", Text: fmt.Sprintf("table %s has no column %q; it has %s", t, n.orderBy, strings.Join(names, ", "))}
+	}
+	return nil
+}
+
+// selectSQL puts the newest rows around again, so that the oldest comes first.
+// columns are the wanted ones in the form in which they are read. What is NULL
+// in the order's column counts as the oldest, as the server sorts it.
+func (n *newestRows) selectSQL(t Table, f *tableFacts, columns []string) string {
+	order := slices.Clone(f.key)
+	if n.orderBy != "" {
+		order = append([]string{n.orderBy}, slices.DeleteFunc(order, func(c string) bool { return strings.EqualFold(c, n.orderBy) })...)
+	}
+	var inner, down, up []string
+	need := func(name string) {
+		if c := f.column(name); c != nil && !slices.Contains(inner, quoteIdent(c.name)) {
+			inner = append(inner, quoteIdent(c.name))
+		}
+	}
+	for _, name := range t.Columns {
+		need(name)
+	}
+	for _, name := range order {
+		need(name)
+		down, up = append(down, quoteIdent(name)+" desc"), append(up, "newest."+quoteIdent(name))
+	}
+	return fmt.Sprintf("select %s from (select %s from %s order by %s limit %d) newest order by %s",
+		strings.Join(columns, ", "), strings.Join(inner, ", "), t.quoted(), strings.Join(down, ", "), n.rows, strings.Join(up, ", "))
+}
