@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -42,6 +44,11 @@ func (a *app) run(cmd *cobra.Command) error {
 		if _, err := p.source.ParsePosition(cfg.Until); err != nil {
 			return &outbox.Invalid{Option: "until", Text: err.Error(), Hint: "allowed are now and " + p.source.Example()}
 		}
+	}
+	if os.Getenv("GOGC") == "" {
+		// Half of Go's own pace: there is little garbage, and memory beside the
+		// application is dearer than the little time it costs.
+		debug.SetGCPercent(50)
 	}
 	group, ctx := errgroup.WithContext(cmd.Context())
 	// The server answers until the pipeline has ended: a stop is to be seen.

@@ -109,6 +109,8 @@ type Batch struct {
 
 	cells []span
 	arena []byte
+
+	handed int // what a Handoff has counted it for
 }
 
 // Reset empties the batch and keeps its memory, unless a huge row blew the
@@ -127,6 +129,11 @@ func (b *Batch) Bytes() int { return len(b.arena) }
 
 // Full reports whether the batch has reached one of the limits.
 func (b *Batch) Full(l Limits) bool { return len(b.Rows) >= l.Rows || len(b.arena) >= l.Bytes }
+
+// Overfull reports whether a row far larger than a batch is in it. The reader
+// hands such a batch over before it waits for the server, even in the middle of
+// a transaction, so that it holds one such row and not two.
+func (b *Batch) Overfull(l Limits) bool { return len(b.arena) >= 2*l.Bytes }
 
 // Begin opens a source transaction: the rows added next belong to it. id names
 // it as Open.Txn does, before is how many of its rows earlier batches hold.

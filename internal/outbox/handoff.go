@@ -31,7 +31,9 @@ type Handoff struct {
 	closed  error
 	opened  bool      // the log is being read
 	heard   time.Time // when the reader last showed that it is alive
-	blocked int       // the reader waits for a free batch
+	blocked int       // the reader waits for a free batch, or for room
+	n       int       // how many batches there are
+	handed  int       // bytes of batches pushed or taken, and not recycled
 
 	wakeReader    chan struct{}
 	wakePublisher chan struct{}
@@ -44,6 +46,7 @@ func NewHandoff(n int, limits Limits, start Resume) *Handoff {
 		limits:        limits,
 		resume:        start,
 		heard:         time.Now(),
+		n:             n,
 		wakeReader:    make(chan struct{}, 1),
 		wakePublisher: make(chan struct{}, 1),
 	}
@@ -75,22 +78,55 @@ func (h *Handoff) Acquire(ctx context.Context) (*Batch, error) {
 			h.mu.Unlock()
 			return b, nil
 		}
-		h.blocked++
-		h.mu.Unlock()
-		var err error
-		select {
-		case <-h.wakeReader:
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		}
-		h.mu.Lock()
-		h.blocked--
-		h.heard = time.Now()
-		if err != nil {
+		if err := h.wait(ctx); err != nil {
 			h.mu.Unlock()
 			return nil, err
 		}
 	}
+}
+
+// wait gives the lock up until the publisher may have got on. h.mu is held, and
+// held again when it returns; the error is the context's cause.
+func (h *Handoff) wait(ctx context.Context) (err error) {
+	h.blocked++
+	h.mu.Unlock()
+	select {
+	case <-h.wakeReader:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	h.mu.Lock()
+	h.blocked--
+	h.heard = time.Now()
+	return err
+}
+
+// Crowded tells that rows far larger than a batch are being published: more
+// bytes than all batches together should have. The reader then lets go of what
+// it holds and waits for Room before it reads on, so that a large row is in
+// memory once for the reader or once for the publisher, not for both.
+func (h *Handoff) Crowded() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.crowded()
+}
+
+func (h *Handoff) crowded() bool { return h.handed > h.n*h.limits.Bytes }
+
+// Room waits until it is not Crowded any more. It returns the context's cause
+// or what Close was given.
+func (h *Handoff) Room(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.crowded() {
+		if h.closed != nil {
+			return h.closed
+		}
+		if err := h.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // takeFree returns an empty batch or nil. h.mu is held.
@@ -119,8 +155,15 @@ func (h *Handoff) Rest(b *Batch) {
 func (h *Handoff) Push(b *Batch) {
 	h.mu.Lock()
 	h.queue, h.resume = append(h.queue, b), b.Resume
+	h.hand(b)
 	h.mu.Unlock()
 	wake(h.wakePublisher)
+}
+
+// hand counts a batch that goes to the publisher. h.mu is held.
+func (h *Handoff) hand(b *Batch) {
+	b.handed = b.Bytes()
+	h.handed += b.handed
 }
 
 // Advance says that the log holds no outbox row up to r, outside a
@@ -239,6 +282,7 @@ func (h *Handoff) Take(ctx context.Context, idle time.Time) (*Batch, error) {
 		case h.resting != nil && (due || h.closed != nil || h.resting.Urgent || len(h.resting.Rows) > 0):
 			b := h.resting
 			h.resting = nil
+			h.hand(b)
 			h.mu.Unlock()
 			return b, nil
 		case h.closed != nil:
@@ -264,6 +308,7 @@ func (h *Handoff) Take(ctx context.Context, idle time.Time) (*Batch, error) {
 func (h *Handoff) Recycle(b *Batch) {
 	b.Reset(2 * h.limits.Bytes)
 	h.mu.Lock()
+	h.handed, b.handed = h.handed-b.handed, 0
 	h.free = append(h.free, b)
 	h.mu.Unlock()
 	wake(h.wakeReader)

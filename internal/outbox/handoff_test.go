@@ -171,3 +171,65 @@ func TestHandoffOrder(t *testing.T) {
 		t.Errorf("%d rows, want %d", next, rows)
 	}
 }
+
+// A row far larger than a batch is in memory for the reader or for the
+// publisher, not for both.
+func TestTheReaderWaitsBesideALargeRow(t *testing.T) {
+	limits := Limits{Rows: 10, Bytes: 100}
+	h := NewHandoff(3, limits, Resume{})
+	add := func(size int) *Batch {
+		b, err := h.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Begin([]byte("1"), time.Now(), 0)
+		b.Add(&Shape{Columns: []Column{{Name: "payload"}}})
+		b.SetCell(0, make([]byte, size))
+		return b
+	}
+	small := add(100)
+	if small.Overfull(limits) {
+		t.Error("an ordinary full batch is overfull")
+	}
+	h.Push(small)
+	large := add(1000)
+	if !large.Overfull(limits) {
+		t.Error("a batch of ten times its size is not overfull")
+	}
+	if h.Crowded() {
+		t.Error("crowded by an ordinary batch")
+	}
+	h.Push(large)
+	if !h.Crowded() {
+		t.Fatal("not crowded by a large row")
+	}
+	ended, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("stop")
+	cancel(cause)
+	if err := h.Room(ended); err != cause {
+		t.Errorf("room for a reader that stops: %v", err)
+	}
+	room := make(chan error, 1)
+	go func() { room <- h.Room(t.Context()) }()
+	for range 2 {
+		select {
+		case err := <-room:
+			t.Fatalf("there is room beside the large row: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+		b, err := h.Take(t.Context(), time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Reset(0) // whoever publishes may give the memory up before
+		h.Recycle(b)
+	}
+	if err := <-room; err != nil {
+		t.Error(err)
+	}
+	h.Push(add(1000))
+	h.Close(cause)
+	if err := h.Room(t.Context()); err != cause {
+		t.Errorf("room after the end: %v", err)
+	}
+}

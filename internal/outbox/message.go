@@ -42,9 +42,16 @@ type Messages struct {
 	scratch []byte
 }
 
-// Reset empties m and keeps its memory.
+// keepScratch is how much memory of mapped bytes is kept from batch to batch.
+const keepScratch = 4 << 20
+
+// Reset empties m and keeps its memory, but for what a large row has taken.
 func (m *Messages) Reset() {
 	clear(m.List)
+	clear(m.headers)
+	if cap(m.scratch) > keepScratch {
+		m.scratch = nil
+	}
 	m.List, m.Poison, m.headers, m.scratch = m.List[:0], m.Poison[:0], m.headers[:0], m.scratch[:0]
 }
 
@@ -63,7 +70,7 @@ func (m *Messages) Bytes(n int) []byte {
 	at := len(m.scratch)
 	if at+n > cap(m.scratch) {
 		// Earlier slices keep the old array; only new ones use the new one.
-		m.scratch, at = make([]byte, 0, max(2*cap(m.scratch), n, 4096)), 0
+		m.scratch, at = make([]byte, 0, max(min(2*cap(m.scratch), keepScratch), n, 4096)), 0
 	}
 	m.scratch = m.scratch[:at+n]
 	return m.scratch[at : at+n : at+n]

@@ -259,6 +259,8 @@ func (f *feed) reached(at lsn) error {
 func (f *feed) settle() {
 	f.published.Store(uint64(f.done))
 	switch {
+	case f.batch != nil && f.begun && f.batch.Overfull(f.limits):
+		f.cut()
 	case f.batch != nil && !f.begun:
 		f.batch.Resume = f.resume()
 		f.h.Rest(f.batch)

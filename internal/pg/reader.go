@@ -138,6 +138,13 @@ func (d *reader) fill() error {
 	return err
 }
 
+// shrink gives up a large buffer whose message has been taken.
+func (d *reader) shrink() {
+	if len(d.buf) > len(d.base) && d.w-d.r < len(d.base) {
+		d.move(d.base)
+	}
+}
+
 // move puts the unread bytes at the start of to.
 func (d *reader) move(to []byte) {
 	n := copy(to, d.buf[d.r:d.w])

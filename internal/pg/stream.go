@@ -219,6 +219,12 @@ func (st *stream) read(ctx context.Context) error {
 				f.replyAsked = false
 				st.p.now()
 			}
+			if f.h.Crowded() {
+				d.shrink()
+				if err := f.h.Room(ctx); err != nil {
+					return err
+				}
+			}
 			if err := d.fill(); err != nil {
 				return fmt.Errorf("read the log: %w", err)
 			}

@@ -29,6 +29,7 @@ func (p *Pipeline) commit(ctx context.Context, b *outbox.Batch) (attempt, error)
 
 	// 1. Rows become messages, each with its topic and partition. Rows that
 	// can never be published are taken out.
+	p.memory.note(b)
 	m := &p.msgs
 	m.Reset()
 	p.mapper.Map(b, m)
@@ -55,6 +56,7 @@ func (p *Pipeline) commit(ctx context.Context, b *outbox.Batch) (attempt, error)
 	// aborts it, or the broker does after --kafka-transaction-timeout.
 
 	// 3. All messages and the checkpoint, acknowledged by all in-sync replicas.
+	p.memory.reclaim()
 	if err := p.sink.Produce(ctx, m); err != nil {
 		return try, sinkError{err}
 	}

@@ -158,6 +158,7 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot, steppedOv
 			return nil, fmt.Errorf("read the snapshot: %w", err)
 		}
 		p.turned()
+		p.memory.note(&b)
 		m := &p.msgs
 		m.Reset()
 		p.mapper.Map(&b, m)

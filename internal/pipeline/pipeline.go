@@ -112,6 +112,7 @@ type Pipeline struct {
 	last     *checkpoint.Record // what is committed; nil before the first one
 	msgs     outbox.Messages
 	letters  outbox.Messages
+	memory   memory
 	fences   int
 	left     leftOut
 	force    bool // the lock's holder is to be fenced and evicted
@@ -135,6 +136,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
 		topic:  cfg.Topic,
 		file:   cfg.File,
 		tables: checkpoint.Sorted(cfg.Tables),
+		memory: newMemory(),
 	}
 	p.report.begin(cfg.Name, cfg.Version)
 	p.metrics = newMetrics(reg, &p.report, cfg)
@@ -297,6 +299,7 @@ func (p *Pipeline) publishAll(ctx context.Context, h *outbox.Handoff) error {
 		}
 		p.inHand(nil)
 		if b != nil {
+			p.letGo(b)
 			h.Recycle(b)
 		}
 		idle = time.Now().Add(idleInterval)
