@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,10 +13,10 @@ import (
 )
 
 func (a *app) checkpointCommand() *cobra.Command {
-	cmd := group("checkpoint", `Look at the checkpoint, or change where the next start begins. set and reset
+	cmd := group("checkpoint", `Look at the checkpoint, or change where the next start begins. set, skip and reset
 refuse (status 3) while an instance of the name is active.`)
-	cmd.Short = "show, set or reset the saved position"
-	cmd.AddCommand(a.checkpointShow(), a.checkpointSet(), a.checkpointReset())
+	cmd.Short = "show, set or reset the saved position, step over a row"
+	cmd.AddCommand(a.checkpointShow(), a.checkpointSet(), a.checkpointSkip(), a.checkpointReset())
 	return cmd
 }
 
@@ -47,36 +48,50 @@ func (a *app) checkpointShow() *cobra.Command {
 
 func (a *app) checkpointSet() *cobra.Command {
 	var now, fromSlot bool
+	var debezium debeziumOffset
 	cmd := &cobra.Command{
 		Use:   "set [POSITION]",
 		Short: "make the next start stream from a position, from now or from the slot",
 		Long: `Make the next start stream from a position of the log, from the slot's confirmed
-position (Postgres), or from now on. A position is an LSN, a GTID set, MariaDB's
-GTID position, or FILE:OFFSET of a binlog. Rows between the old and the new
-position are skipped, or published again. The position is proven against the
-server first; the record that is replaced is printed.`,
+position (Postgres), from where a Debezium connector stopped, or from now on. A
+position is an LSN, a GTID set, MariaDB's GTID position, or FILE:OFFSET of a
+binlog; or a record as show prints it and as set, skip and reset print the one
+that they replace, which may stand inside a transaction. Rows between the old and
+the new position are skipped, or published again. The position is proven against
+the server first; the record that is replaced is printed.
+
+A connector's offset may stand inside a transaction too: its first rows are then
+counted in the log. Stop the connector before its offset is read.`,
 		Example: `  tailer checkpoint set 0/16B3748 --config /etc/tailer.yaml
   tailer checkpoint set 0-1-42 --config /etc/tailer.yaml
   tailer checkpoint set --from-slot --config /etc/tailer.yaml
-  tailer checkpoint set --now --config /etc/tailer.yaml`,
+  tailer checkpoint set --now --config /etc/tailer.yaml
+  curl -s http://connect:8083/connectors/orders/offsets | tailer checkpoint set --from-debezium-offset - --config /etc/tailer.yaml
+  tailer checkpoint set "$(tailer checkpoint show --config /etc/tailer.yaml)" --config /etc/tailer.yaml`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.setCheckpoint(cmd, args, now, fromSlot) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.setCheckpoint(cmd, args, now, fromSlot, debezium)
+		},
 	}
 	config.AddFlags(cmd.Flags(), config.Checkpoint)
 	cmd.Flags().BoolVar(&now, "now", false, "skip everything that is committed so far")
 	cmd.Flags().BoolVar(&fromSlot, "from-slot", false, "Postgres: go on at the slot's confirmed position")
+	debezium.flags(cmd)
 	return cmd
 }
 
-func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot bool) error {
+func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot bool, debezium debeziumOffset) error {
 	ways := len(args)
-	for _, given := range []bool{now, fromSlot} {
+	for _, given := range []bool{now, fromSlot, debezium.file != ""} {
 		if given {
 			ways++
 		}
 	}
 	if ways != 1 {
-		return &outbox.Invalid{Text: "checkpoint set wants exactly one of POSITION, --now and --from-slot"}
+		return &outbox.Invalid{Text: "checkpoint set wants exactly one of POSITION, --now, --from-slot and --from-debezium-offset"}
+	}
+	if debezium.file == "" && debezium.includeQuery != "" {
+		return &outbox.Invalid{Option: "debezium-include-query", Text: "is for --from-debezium-offset alone"}
 	}
 	cfg, p, err := a.buildForCheckpoint(cmd)
 	if err != nil {
@@ -88,6 +103,14 @@ func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot boo
 		at = p.source.Now
 	case fromSlot:
 		at = p.atSlot
+	case debezium.file != "":
+		if at, err = debezium.position(a, cfg, p); err != nil {
+			return err
+		}
+	case strings.HasPrefix(strings.TrimSpace(args[0]), "{"):
+		if at, err = p.atRecord(cfg, args[0]); err != nil {
+			return err
+		}
 	default:
 		if at, err = p.atPosition(args[0]); err != nil {
 			return err
@@ -102,7 +125,7 @@ func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot boo
 		return fmt.Errorf("set the checkpoint: %w", err)
 	}
 	a.printReplaced(old)
-	a.printLines([]string{fmt.Sprintf("the next start of %s streams from %s", cfg.Name, set.Position.Text)})
+	a.printLines([]string{fmt.Sprintf("the next start of %s streams from %s%s", cfg.Name, set.Position.Text, inside(set.Open))})
 	return nil
 }
 
@@ -127,6 +150,79 @@ func (p *parts) atPosition(text string) (func(context.Context) (outbox.Resume, e
 		r.Position = position
 		return r, err
 	}, nil
+}
+
+// atRecord is where a record says, with its transaction if it stands inside one.
+func (p *parts) atRecord(cfg *config.Config, text string) (func(context.Context) (outbox.Resume, error), error) {
+	r, err := checkpoint.Decode([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Phase != checkpoint.PhaseStreaming:
+		return nil, &outbox.Invalid{Text: "the record is of a first start that did not finish: it names no position", Hint: "`tailer checkpoint reset` starts anew"}
+	case r.Source.Kind != cfg.SourceKind():
+		return nil, &outbox.Invalid{Text: fmt.Sprintf("the record is of another kind of database: %s", r.Source.Kind)}
+	case r.Open != nil && r.Open.Tables != checkpoint.TablesHash(cfg.TableNames()):
+		return nil, &outbox.Invalid{Text: "the record stands inside a transaction whose rows were counted for other tables", Hint: "configure the same tables"}
+	}
+	return func(context.Context) (outbox.Resume, error) { return r.Resume(), nil }, nil
+}
+
+func (a *app) checkpointSkip() *cobra.Command {
+	var id string
+	var keep bool
+	cmd := &cobra.Command{
+		Use:   "skip --id ID",
+		Short: "step over exactly the row at which it halted",
+		Long: `Step over exactly the row at which tailer halted because it cannot be published
+(status 3): the next start goes on right behind it, in the middle of its
+transaction if need be. ID must be the id of that very row, as the refusal named
+it. The record that is replaced is printed, in the form that set takes.
+
+With --dead-letter the row is read from the log once more and put into the
+dead-letter topic, in the transaction that moves the checkpoint.
+
+A snapshot (first start) publishes everything or nothing: there the row is noted,
+and the next start leaves it out, or puts it into the dead-letter topic.`,
+		Example: `  tailer checkpoint skip --id 2f6a7c1e-8a5e-4a53-9d0f-1f3a5b7c9d11 --config /etc/tailer.yaml
+  tailer checkpoint skip --id 1042 --dead-letter --config /etc/tailer.yaml`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.skipHalted(cmd, id, keep) },
+	}
+	config.AddFlags(cmd.Flags(), config.Checkpoint)
+	cmd.Flags().StringVar(&id, "id", "", "id of the row, as the refusal named it; empty for NULL")
+	cmd.Flags().BoolVar(&keep, "dead-letter", false, "keep the row in the dead-letter topic")
+	return cmd
+}
+
+func (a *app) skipHalted(cmd *cobra.Command, id string, keep bool) error {
+	if !cmd.Flags().Changed("id") {
+		return &outbox.Invalid{Option: "id", Text: "is required: the id of the row at which it halted"}
+	}
+	cfg, p, err := a.buildForCheckpoint(cmd)
+	if err != nil {
+		return err
+	}
+	row, old, err := p.pipeline.SkipHalted(cmd.Context(), id, keep)
+	if err != nil {
+		return fmt.Errorf("step over a row: %w", err)
+	}
+	if cfg.Sink == config.SinkStdout && keep {
+		return nil // stdout has the dead letter, and is for nothing else
+	}
+	a.printReplaced(old)
+	line := fmt.Sprintf("the next start of %s goes on behind the row with id %q of table %s at %s", cfg.Name, row.ID, row.Table, row.Position)
+	kept := ", which is in " + cfg.DeadLetterTopic + " now"
+	if old.Phase == checkpoint.PhaseSnapshot {
+		line = fmt.Sprintf("the snapshot of the next start of %s leaves out the row with id %q of table %s", cfg.Name, row.ID, row.Table)
+		kept = " and puts it into " + cfg.DeadLetterTopic
+	}
+	if keep {
+		line += kept
+	}
+	a.printLines([]string{line})
+	return nil
 }
 
 func (a *app) checkpointReset() *cobra.Command {

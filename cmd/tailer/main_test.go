@@ -70,7 +70,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"rnu"}, "tailer: unknown command \"rnu\"\nhint: did you mean run?\n"},
-		{[]string{"frobnicate"}, "tailer: unknown command \"frobnicate\"\nhint: tailer knows check, checkpoint, completion, convert, run, setup, status, teardown, version\n"},
+		{[]string{"frobnicate"}, "tailer: unknown command \"frobnicate\"\nhint: tailer knows check, checkpoint, compare, completion, convert, plan, replay, run, setup, status, teardown, version\n"},
 		{[]string{"checkpoint", "rest"}, "tailer: unknown command \"rest\"\nhint: did you mean reset?\n"},
 		{[]string{"completion", "bsh"}, "tailer: unknown command \"bsh\"\nhint: did you mean bash?\n"},
 		{[]string{"run", "--kafka-broker=x"}, "tailer: unknown flag: --kafka-broker\nhint: did you mean --kafka-brokers?\n"},
@@ -78,8 +78,9 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"run", "extra"}, "tailer: unexpected argument \"extra\"\nhint: options begin with --\n"},
 		{[]string{"version", "extra"}, "tailer: unexpected argument \"extra\"\nhint: options begin with --\n"},
 		{[]string{"check", "--output=xml"}, "tailer: --output: \"xml\" is not one of text, json\n"},
-		{[]string{"checkpoint", "set"}, "tailer: checkpoint set wants exactly one of POSITION, --now and --from-slot\n"},
-		{[]string{"checkpoint", "set", "0/1", "--now"}, "tailer: checkpoint set wants exactly one of POSITION, --now and --from-slot\n"},
+		{[]string{"checkpoint", "set"}, "tailer: checkpoint set wants exactly one of POSITION, --now, --from-slot and --from-debezium-offset\n"},
+		{[]string{"checkpoint", "set", "--debezium-include-query=true", "--now"}, "tailer: --debezium-include-query: is for --from-debezium-offset alone\n"},
+		{[]string{"checkpoint", "set", "0/1", "--now"}, "tailer: checkpoint set wants exactly one of POSITION, --now, --from-slot and --from-debezium-offset\n"},
 		{[]string{"checkpoint", "show", "--source-url=postgres://h/db", "--sink=stdout"},
 			"tailer: --checkpoint-file: is required with --sink stdout, which keeps no checkpoint without it\n"},
 		{[]string{"checkpoint", "set", "nonsense", "--source-url=postgres://h/db", "--kafka-brokers=k:1"}, "tailer: "},

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tailer-io/tailer/internal/config"
+	"github.com/tailer-io/tailer/internal/pipeline"
 )
 
 func (a *app) setupCommand() *cobra.Command {
@@ -51,11 +52,33 @@ func (a *app) setup(cmd *cobra.Command, print bool) error {
 	if err != nil {
 		return fmt.Errorf("set up the database: %w", err)
 	}
-	if p.kafka == nil || cfg.CheckpointTopic == "" {
+	if p.kafka == nil {
 		return nil
 	}
 	defer p.kafka.Close()
-	return a.createTopic(cmd.Context(), p, cfg.CheckpointTopic)
+	if cfg.CheckpointTopic != "" {
+		if err := a.createTopic(cmd.Context(), p, cfg.CheckpointTopic); err != nil {
+			return err
+		}
+	}
+	if cfg.OnPoison != pipeline.DeadLetter {
+		return nil
+	}
+	return a.createDeadLetters(cmd.Context(), p, cfg.DeadLetterTopic)
+}
+
+// createDeadLetters makes the dead-letter topic unless it is there.
+func (a *app) createDeadLetters(ctx context.Context, p *parts, topic string) error {
+	created, err := p.kafka.SetupDeadLetters(ctx)
+	if err != nil {
+		return fmt.Errorf("create the dead-letter topic: %w", err)
+	}
+	line := "dead-letter topic " + topic + " is there already"
+	if created {
+		line = "created dead-letter topic " + topic
+	}
+	a.printLines([]string{line})
+	return nil
 }
 
 // createTopic makes the checkpoint topic unless it is there.

@@ -33,6 +33,13 @@ type source interface {
 	Example() string
 	// Now is the end of the server's log. It wants Reach or Connect before.
 	Now(ctx context.Context) (outbox.Resume, error)
+	// Newest gives the newest rows of each table, the oldest first, in a
+	// session of its own that touches nothing. orderBy is a column, "" for the
+	// primary key.
+	Newest(ctx context.Context, rows int, orderBy string) (outbox.Snapshot, error)
+	// ByID gives the rows of a configured table whose id equals one that the
+	// log brought. It wants Connect before.
+	ByID(ctx context.Context, table int, id []byte) (outbox.Snapshot, error)
 }
 
 // newSource makes the source that the URL's scheme names.
@@ -48,7 +55,7 @@ func newSource(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (so
 func newPostgres(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (source, error) {
 	c := pg.Config{
 		URL:         cfg.SourceURL,
-		Password:    cfg.SourcePassword,
+		Password:    cfg.Password(),
 		Name:        cfg.Name,
 		Slot:        cfg.PgSlot,
 		Publication: cfg.PgPublication,
@@ -67,7 +74,7 @@ func newPostgres(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (
 func newMySQL(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (source, error) {
 	c := mysql.Config{
 		URL:        cfg.SourceURL,
-		Password:   cfg.SourcePassword,
+		Password:   cfg.Password(),
 		Name:       cfg.Name,
 		ServerID:   cfg.MySQLServerID,
 		NoSnapshot: cfg.Snapshot == config.SnapshotNever,
