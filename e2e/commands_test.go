@@ -27,7 +27,8 @@ func TestVersionAndHelp(t *testing.T) {
 
 func TestCheckNamesWhatIsMissingAndItsFix(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
+	c := harness.New(t, source(t))
+	db := c.DB
 	p := c.Do(1, "check", flags(c)...)
 	holds(t, "check without a table", p.Stdout(), "FAIL", "outbox", "ok")
 
@@ -36,20 +37,24 @@ func TestCheckNamesWhatIsMissingAndItsFix(t *testing.T) {
 	if strings.Contains(p.Stdout(), "FAIL") {
 		t.Errorf("check of what is well:\n%s", p.Stdout())
 	}
-	holds(t, "check", p.Stdout(), "ok", "wal_level", "replication", "publication", "max_slot_wal_keep_size", "transactional")
+	holds(t, "check", p.Stdout(), append(by(
+		[]string{"wal_level", "replication", "publication", "max_slot_wal_keep_size"},
+		[]string{"binlog_format", "binlog_row_image", "sync_binlog", "innodb_flush_log_at_trx_commit", "log retention", "server id"},
+	), "ok", "transactional")...)
 
-	db.Exec(t, "ALTER TABLE outbox SET UNLOGGED")
+	db.Exec(t, by("ALTER TABLE outbox SET UNLOGGED", "ALTER TABLE outbox ENGINE=MyISAM"))
 	p = c.Do(1, "check", flags(c)...)
-	holds(t, "check of an unlogged table", p.Stdout(), "FAIL", "UNLOGGED", "SET LOGGED")
-	db.Exec(t, "ALTER TABLE outbox SET LOGGED; ALTER TABLE outbox DROP COLUMN payload")
+	holds(t, "check of a table that is not logged as it should", p.Stdout(),
+		append(by([]string{"UNLOGGED", "SET LOGGED"}, []string{"MyISAM", "ENGINE=InnoDB"}), "FAIL")...)
+	db.Exec(t, by("ALTER TABLE outbox SET LOGGED", "ALTER TABLE outbox ENGINE=InnoDB")+"; ALTER TABLE outbox DROP COLUMN payload")
 	p = c.Do(1, "check", flags(c)...)
 	holds(t, "check of a table without payload", p.Stdout(), "FAIL", "payload")
 
 	// It has looked and touched nothing.
-	if n := db.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", db.Name()); n != "0" {
-		t.Errorf("%s slots after check", n)
+	if n := db.Slots(t); n != 0 {
+		t.Errorf("%d slots after check", n)
 	}
-	if n := db.Text(t, "SELECT count(*) FROM pg_publication"); n != "0" {
+	if n := publications(t, c); n != "0" {
 		t.Errorf("%s publications after check", n)
 	}
 	if topics := c.Kafka.Topics(t, c.ID); len(topics) != 0 {
@@ -57,19 +62,24 @@ func TestCheckNamesWhatIsMissingAndItsFix(t *testing.T) {
 	}
 }
 
+// publications counts those of the case's database.
+func publications(t *testing.T, c *harness.Case) string {
+	t.Helper()
+	return c.DB.Text(t, by("SELECT count(*) FROM pg_publication", "SELECT 0"))
+}
+
 func TestCheckFailsWhereServersAreOutOfReach(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	p := c.Do(1, "check", flags(c, "--kafka-brokers="+harness.ClosedAddr(t))...)
 	holds(t, "check", p.Stdout(), "FAIL", "ok")
-	p = c.Do(1, "check", flags(c, "--source-url=postgres://u@"+harness.ClosedAddr(t)+"/db")...)
+	p = c.Do(1, "check", flags(c, "--source-url="+c.DB.Kind()+"://u@"+harness.ClosedAddr(t)+"/db")...)
 	holds(t, "check", p.Stdout(), "FAIL", "ok")
 }
 
 func TestCheckOfALostSlotFails(t *testing.T) {
 	t.Parallel()
-	c, db, _ := settled(t)
+	c, db, _ := settledPostgres(t)
 	db.Exec(t, "SELECT pg_drop_replication_slot($1); ", harness.Slot(c.ID))
 	db.Exec(t, "SELECT pg_create_logical_replication_slot($1, 'test_decoding')", harness.Slot(c.ID))
 	p := c.Do(1, "check", flags(c)...)
@@ -79,20 +89,19 @@ func TestCheckOfALostSlotFails(t *testing.T) {
 
 func TestSetupPrintTouchesNothingAndSetupDoesIt(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	count := func() string {
-		return db.Text(t, "SELECT (SELECT count(*) FROM pg_publication) || ' ' || (SELECT count(*) FROM pg_replication_slots WHERE database = $1)",
-			db.Name()) + fmt.Sprint(" ", len(c.Kafka.Topics(t, c.Checkpoint())))
+		return fmt.Sprint(publications(t, c), " ", c.DB.Slots(t), " ", len(c.Kafka.Topics(t, c.Checkpoint())))
 	}
 	p := c.Do(0, "setup --print", flags(c)...)
-	holds(t, "setup --print", p.Stdout(), "CREATE PUBLICATION", "publish_via_partition_root", "GRANT SELECT", "REPLICATION",
-		"kafka-topics", "kafka-acls", "tailer."+c.ID, c.Checkpoint(), "cleanup.policy=compact")
+	holds(t, "setup --print", p.Stdout(), append(by(
+		[]string{"CREATE PUBLICATION", "publish_via_partition_root"}, []string{"CREATE USER", "binlog_row_image"},
+	), "GRANT SELECT", "REPLICATION", "kafka-topics", "kafka-acls", "tailer."+c.ID, c.Checkpoint(), "cleanup.policy=compact")...)
 	if n := count(); n != "0 0 0" {
 		t.Errorf("after setup --print: publications, slots, topics %s", n)
 	}
 	c.Do(0, "setup", flags(c)...)
-	if n := count(); n != "1 0 1" {
+	if n := count(); n != by("1 0 1", "0 0 1") {
 		t.Errorf("after setup: publications, slots, topics %s", n)
 	}
 	c.Do(0, "setup", flags(c)...) // Twice is once.
@@ -101,8 +110,11 @@ func TestSetupPrintTouchesNothingAndSetupDoesIt(t *testing.T) {
 	book.Insert("a", "before the slot")
 	book.Forget(1)
 	c.Do(0, "setup --snapshot=never", flags(c)...)
-	if n := count(); n != "1 1 1" {
+	if n := count(); n != by("1 1 1", "0 0 1") {
 		t.Errorf("after setup --snapshot never: publications, slots, topics %s", n)
+	}
+	if kind() != "postgres" {
+		return // which keeps no place in its log for anybody
 	}
 	book.Insert("a", "since the slot")
 	resumes(t, c, book, "--snapshot=never")
@@ -111,25 +123,10 @@ func TestSetupPrintTouchesNothingAndSetupDoesIt(t *testing.T) {
 // What setup --print prints must be enough: a role with exactly these rights runs.
 func TestTheRightsThatSetupPrintsSuffice(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
-	role := "e2e_role_" + harness.Unique()
-	t.Cleanup(func() {
-		db.SQL().Exec("REASSIGN OWNED BY " + role + " TO CURRENT_USER; DROP OWNED BY " + role)
-		db.SQL().Exec("DROP ROLE " + role)
+	c := world(t, source(t))
+	url := c.DB.Account(t, func(url string) string {
+		return c.Do(0, "setup --print", flags(c, "--source-url="+url)...).Stdout()
 	})
-	url := strings.Replace(db.URL(), "postgres://postgres@", "postgres://"+role+"@", 1)
-	if url == db.URL() {
-		t.Skipf("cannot put a role into %s", db.URL())
-	}
-	p := c.Do(0, "setup --print", flags(c, "--source-url="+url)...)
-	for line := range strings.Lines(p.Stdout()) {
-		for _, verb := range []string{"CREATE ", "ALTER ", "GRANT "} {
-			if strings.HasPrefix(line, verb) {
-				db.Exec(t, line)
-			}
-		}
-	}
 	book := c.Ledger()
 	book.Insert("a", "snapshot")
 	resumes(t, c, book, "--source-url="+url)
@@ -137,13 +134,13 @@ func TestTheRightsThatSetupPrintsSuffice(t *testing.T) {
 
 func TestTeardownRemovesSlotPublicationAndCheckpoint(t *testing.T) {
 	t.Parallel()
-	c, db, book := settled(t)
+	c, book := settled(t)
 	c.Do(2, "teardown", flags(c)...) // Nobody is there to be asked.
 	c.Do(0, "teardown --yes", flags(c)...)
-	if n := db.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", db.Name()); n != "0" {
-		t.Errorf("%s slots are left", n)
+	if n := c.DB.Slots(t); n != 0 {
+		t.Errorf("%d slots are left", n)
 	}
-	if n := db.Text(t, "SELECT count(*) FROM pg_publication"); n != "0" {
+	if n := publications(t, c); n != "0" {
 		t.Errorf("%s publications are left", n)
 	}
 	p := c.Do(1, "checkpoint show", flags(c)...)
@@ -188,7 +185,7 @@ func TestTeardownSparesARunningTailer(t *testing.T) {
 
 func TestCheckpointShowSetAndReset(t *testing.T) {
 	t.Parallel()
-	c, db, book := settled(t)
+	c, book := settled(t)
 	p := c.Do(0, "checkpoint show", flags(c)...)
 	var shown struct{ Position, Phase string }
 	if err := json.Unmarshal([]byte(p.Stdout()), &shown); err != nil || shown.Position == "" || shown.Phase != "streaming" {
@@ -204,17 +201,20 @@ func TestCheckpointShowSetAndReset(t *testing.T) {
 	// A position that is none, and one that the server has not reached.
 	c.Do(2, "checkpoint set nonsense", flags(c)...)
 	c.Do(2, "checkpoint set", flags(c)...)
-	c.Do(3, "checkpoint set FFFF/0", flags(c)...)
+	c.Do(3, "checkpoint set "+c.DB.Beyond(t), flags(c)...)
 
-	position := db.Text(t, "SELECT pg_current_wal_insert_lsn()")
+	position, err := c.DB.End(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	book.Insert("a", "behind the position")
 	c.Do(0, "checkpoint set "+position, flags(c)...)
 	resumes(t, c, book)
 
 	p = c.Do(0, "checkpoint reset", flags(c)...)
 	holds(t, "checkpoint reset", p.Stdout(), `"position"`)
-	if n := db.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", db.Name()); n != "0" {
-		t.Errorf("%s slots are left", n)
+	if n := c.DB.Slots(t); n != 0 {
+		t.Errorf("%d slots are left", n)
 	}
 	c.Do(1, "checkpoint show", flags(c)...)
 }
@@ -233,7 +233,7 @@ func TestStatusAnswersForARunningTailer(t *testing.T) {
 	}
 	s := p.Status()
 	if s.Name != c.ID || s.Version == "" || s.Source.Kind != c.DB.Kind() || !strings.Contains(s.Source.Identity, c.DB.Name()) ||
-		s.Position == "" || s.ServerPosition == "" || s.LagSeconds == nil || s.LagBytes == nil {
+		s.Position == "" || s.ServerPosition == "" || s.LagSeconds == nil || by(s.LagBytes, s.LagTransactions) == nil {
 		_, body := p.Get("/status")
 		t.Errorf("/status: %s", body)
 	}
@@ -262,16 +262,16 @@ func TestEveryMetricOfTheContractIsThere(t *testing.T) {
 	p := c.Start()
 	book.Insert("a", "x")
 	c.Arrived(r, 1, 20*time.Second)
+	lag := by("source_lag_bytes", "source_lag_transactions")
 	c.Wait("the source was polled", 15*time.Second, func() (bool, string) {
-		n := p.Metric("source_lag_bytes")
+		n := p.Metric(lag)
 		return n == n, fmt.Sprint(n)
 	})
 	_, body := p.Get("/metrics")
-	for _, name := range []string{"events_read_total", "events_published_total", "publish_latency_seconds_bucket",
-		"source_lag_seconds", "source_lag_bytes", "slot_confirmed_lag_bytes", "slot_retained_bytes", "slot_safe_wal_bytes",
-		"checkpoint_timestamp_seconds", "last_error_timestamp_seconds", "kafka_commit_duration_seconds_bucket",
+	for _, name := range append(by([]string{"slot_confirmed_lag_bytes", "slot_retained_bytes", "slot_safe_wal_bytes"}, nil),
+		"events_read_total", "events_published_total", "publish_latency_seconds_bucket", "source_lag_seconds", lag, "checkpoint_timestamp_seconds", "last_error_timestamp_seconds", "kafka_commit_duration_seconds_bucket",
 		"kafka_transactions_total", "batch_events", "in_flight_bytes", "source_connected", "sink_connected", "active", "info",
-		"build_info"} {
+		"build_info") {
 		if !strings.Contains(body, "\ntailer_"+name) {
 			t.Errorf("no metric tailer_%s", name)
 		}

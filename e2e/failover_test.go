@@ -88,6 +88,9 @@ func (p *ownPostgres) url() string {
 // start must find it there.
 func TestAPromotionIsFollowedAndTheNextStartToo(t *testing.T) {
 	t.Parallel()
+	if kind() != "postgres" {
+		t.Skipf("E2E_SOURCE is %s", kind())
+	}
 	server := newOwnPostgres(t)
 	c := world(t, harness.PostgresAt(server.url()))
 	c.DB.SQL().SetMaxIdleConns(0) // none that the restart would break

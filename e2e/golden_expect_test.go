@@ -12,16 +12,24 @@ import (
 type expectation struct {
 	// lost: tailer convert names this option, and prints nothing.
 	lost string
-	// refused: tailer run ends with status 2, and says this.
+	// refused: tailer run ends with this status, 2 when there is none, and says this.
 	refused string
+	status  int
 	// poison: the row cannot be published, for this reason.
 	poison string
 	// records: other records than the recorded ones.
 	records func(*goldenCase) []goldenRecord
+	// before are statements that the case needs before tailer starts: a case that is not among these made that.
+	before []string
 	// noPrefix: with a prefix the topic would be another case.
 	noPrefix bool
 	// alone: the case is not to share a tailer.
 	alone bool
+}
+
+// differs tells that tailer does something else than the original.
+func (e expectation) differs() bool {
+	return e.lost != "" || e.refused != "" || e.poison != "" || e.records != nil
 }
 
 // none is for cases that publish nothing.
@@ -71,7 +79,7 @@ func toTopic(topic, value string, partition int32) func(*goldenCase) []goldenRec
 func whole(text string) func(*goldenCase) []goldenRecord {
 	return func(c *goldenCase) []goldenRecord {
 		schema := `{"type":"string","optional":true`
-		if strings.Contains(c.DDL[len(c.DDL)-1], "payload jsonb") {
+		if ddl := c.DDL[len(c.DDL)-1]; strings.Contains(ddl, "payload jsonb") || c.Source == "mysql" && strings.Contains(ddl, "payload JSON") {
 			schema += `,"name":"io.debezium.data.Json","version":1`
 		}
 		value := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
@@ -125,25 +133,16 @@ var expectations = prefixed("postgres/", map[string]expectation{
 	"01-payload/pl_string/bytea_zero":                  {records: asBytes("\x00")},
 	"01-payload/pl_string/bytea_invalid_utf8":          {records: asBytes("\xc3\x28")},
 	"01-payload/pl_string/bytea_utf8":                  {records: asBytes("é😀")},
-	"01-payload/pl_string/bytea_binary":                {records: asBytes("\x00\xff\x80\x7f\n\r\"")},
-	"01-payload/pl_string/bytea_spaces":                {records: asBytes("  ")},
-	"01-payload/pl_string/bytea_empty":                 {records: asBytes("")},
-	"01-payload/pl_string/bytea_avro_like":             {records: asBytes("\x00\x00\x00\x00\x01\nhello")},
 	"02-converters/cv_text_bytearray/object":           {refused: "bytes is only for columns of bytes"},
 	"02-converters/cv_text_bytearray/sql_null":         {refused: "bytes is only for columns of bytes"},
 	"02-converters/cv_jsonb_binary_nodelegate/object":  {refused: "bytes is only for columns of bytes"},
 	"03-key-id-types/key_string/bytea":                 {records: keyBytes("\x00\xff\x10")},
-	"03-key-id-types/key_string/bytea_nullable":        {records: keyBytes("\x00\xff\x10")},
 	"03-key-id-types/key_string/numeric_free":          {refused: objectText},
 	"03-key-id-types/key_string/numeric_free_nullable": {refused: objectText},
 	"06-additional/ad_env_types_string/values":         {refused: objectText},
 	"06-additional/ad_env_types_string/nulls":          {refused: objectText},
 	"06-additional/ad_env_bytea_string/row":            {refused: objectText},
-	"06-additional/ad_env_bytea_string/null_fields":    {refused: objectText},
-	"06-additional/ad_env_bytea_string/null_payload":   {refused: objectText},
 	"09-tombstone/tb_true_plain_string/bytea_empty":    {records: asBytes("")},
-	"09-tombstone/tb_true_plain_string/bytea_spaces":   {records: asBytes("  ")},
-	"09-tombstone/tb_false_plain_string/bytea_empty":   {records: asBytes("")},
 	"09-tombstone/tb_false_plain_string/bytea_spaces":  {records: asBytes("  ")},
 
 	// Routes that the original fails at.

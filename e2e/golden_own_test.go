@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tailer-io/tailer/e2e/check"
+	"github.com/tailer-io/tailer/e2e/harness"
 )
 
 // Two tables, each with a mapping of its own, from one transaction; one of them changes while tailer runs.
@@ -85,4 +86,76 @@ tables:
 	db.Exec(t, `INSERT INTO sales VALUES (4, 'eu', 7, 'sold', '\x00', 3, 5)`)
 	p.Want(3, 20*time.Second)
 	holds(t, "the refusal", p.Stderr(), "columns.timestamp", "occurred", "int4")
+}
+
+// Ids of sixteen bytes are UUIDs in key, headers and templates, the payload's bytes stay what they are, and a schema
+// repeats what columns default to, be it a literal or the current time.
+func TestOwnMappingsOfBinaryUUIDs(t *testing.T) {
+	t.Parallel()
+	c, db := binlog(t)
+	db.Exec(t, `CREATE TABLE plain (id binary(16) PRIMARY KEY, aggregatetype varchar(99), aggregateid binary(16), payload longblob)`)
+	db.Exec(t, `CREATE TABLE described (id binary(16) PRIMARY KEY, tenant varbinary(16), payload text, n int NOT NULL DEFAULT 7,
+		s varchar(9) DEFAULT 'it', made datetime DEFAULT CURRENT_TIMESTAMP)`)
+	config := filepath.Join(t.TempDir(), "tailer.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, `
+tables:
+  - table: %[2]s.plain
+    uuid-columns: [id, aggregateid]
+  - table: %[2]s.described
+    uuid-columns: [id, tenant]
+    topic: "%[1]s.schemas"
+    key: "{tenant}/{id}"
+    id-header: "-"
+    headers: [{column: tenant}]
+    envelope: [{column: n}, {column: s}, {column: made}]
+    schema-name: own
+    formats: {value: json-schema, headers: json}
+`, c.Type, db.Name()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain, schemas := harness.Topic(c.Type), c.Type+".schemas"
+	c.Kafka.Create(t, plain, 1)
+	c.Kafka.Create(t, schemas, 1)
+	r := c.Collect(plain, schemas)
+	const id, text = "0194c2e47a3b7c5d8e9f0000000000", "0194c2e4-7a3b-7c5d-8e9f-0000000000"
+	insert := func(n string) {
+		db.Exec(t, fmt.Sprintf(`INSERT INTO plain VALUES (X'%[1]s%[3]s', '%[2]s', X'%[1]s00', X'00ff')`, id, c.Type, n))
+		db.Exec(t, fmt.Sprintf(`INSERT INTO described (id, tenant, payload, s, made) VALUES (X'%[1]s%[2]s', X'%[1]s00', 'x', NULL, '2024-02-29 12:34:56')`, id, n))
+	}
+	insert("01") // For the snapshot.
+	c.Start("--config=" + config)
+	insert("02")
+	c.Wait("four records", 20*time.Second, func() (bool, string) { n := len(r.Records()); return n == 4, fmt.Sprint(n) })
+
+	const schema = `{"schema":{"type":"struct","fields":[{"type":"string","optional":true,"field":"payload"},` +
+		`{"type":"int32","optional":false,"default":7,"field":"n"},{"type":"string","optional":true,"default":"it","field":"s"},` +
+		`{"type":"int64","optional":true,"name":"io.debezium.time.Timestamp","version":1,"default":0,"field":"made"}],` +
+		`"optional":false,"name":"own.Value"},"payload":{"payload":"x","n":7,"s":null,"made":1709210096000}}`
+	want := map[string]bool{}
+	for _, n := range []string{"01", "02"} {
+		want[described(check.Record{Topic: plain, Key: []byte(text + "00"), Value: []byte("\x00\xff"),
+			Headers: []check.Header{{Key: "id", Value: []byte(text + n)}}}, true, false)] = true
+		want[described(check.Record{Topic: schemas, Key: []byte(text + "00/" + text + n), Value: []byte(schema),
+			Headers: []check.Header{{Key: "tenant", Value: []byte(`"` + text + `00"`)}}}, true, false)] = true
+	}
+	for _, got := range r.Records() {
+		text := described(got, true, false)
+		if !want[text] {
+			t.Errorf("unexpected\n    %s", text)
+		}
+		delete(want, text)
+	}
+	for text := range want {
+		t.Errorf("missing\n    %s", text)
+	}
+}
+
+// A type that has no form here is refused at the start, before a row of it comes.
+func TestGeometryIsRefused(t *testing.T) {
+	t.Parallel()
+	c, db := binlog(t)
+	db.Exec(t, `CREATE TABLE outbox (id int PRIMARY KEY, aggregatetype varchar(99), aggregateid int, payload point)`)
+	p := c.Run()
+	p.Want(3, 20*time.Second)
+	holds(t, "the refusal", p.Stderr(), "payload", "is of type point")
 }

@@ -14,34 +14,66 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Most cases wait most of the time: for a lock, a time-out, a poll. The default would be the number of CPUs.
+	// Most cases wait most of the time: for a lock, a time-out, a poll, and those with faults for each other. The
+	// default would be the number of CPUs.
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		flag.Set("test.parallel", "6")
+		flag.Set("test.parallel", "10")
 	}
 	os.Exit(m.Run())
+}
+
+// kind is the kind of source that this run of the suite is about.
+func kind() string {
+	if k := os.Getenv("E2E_SOURCE"); k != "" {
+		return k
+	}
+	return "postgres"
 }
 
 // source is the server that the common cases run against.
 func source(t *testing.T) harness.Server {
 	t.Helper()
-	switch kind := os.Getenv("E2E_SOURCE"); kind {
-	case "", "postgres":
+	switch k := kind(); k {
+	case "postgres":
 		return harness.NewPostgres(t, "STACK_PG_URL")
+	case "mysql", "mariadb":
+		return harness.NewMySQL(t, stack(k)+"_URL")
 	default:
-		t.Fatalf("E2E_SOURCE=%s: only postgres is known", kind)
+		t.Fatalf("E2E_SOURCE=%s: known are postgres, mysql, mariadb", k)
 		return nil
 	}
+}
+
+// stack is how the environment's variables about a MySQL or MariaDB server begin.
+func stack(kind string) string { return "STACK_" + strings.ToUpper(kind) }
+
+// by is what differs between the kinds of sources: for Postgres the one, for MySQL and MariaDB the other.
+func by[T any](postgres, binlog T) T {
+	if kind() == "postgres" {
+		return postgres
+	}
+	return binlog
 }
 
 // postgres is a case of its own on Postgres, for what only Postgres has.
 func postgres(t *testing.T) (*harness.Case, *harness.PostgresDatabase) {
 	t.Helper()
-	if kind := os.Getenv("E2E_SOURCE"); kind != "" && kind != "postgres" {
-		t.Skipf("E2E_SOURCE is %s", kind)
+	if kind() != "postgres" {
+		t.Skipf("E2E_SOURCE is %s", kind())
 	}
 	db := harness.NewPostgres(t, "STACK_PG_URL").Create(t)
+	return harness.With(t, db), db
+}
+
+// binlog is a case of its own on MySQL or MariaDB, for what only they have.
+func binlog(t *testing.T) (*harness.Case, *harness.MySQLDatabase) {
+	t.Helper()
+	if kind() == "postgres" {
+		t.Skip("E2E_SOURCE is postgres")
+	}
+	db := harness.NewMySQL(t, stack(kind())+"_URL").Create(t)
 	return harness.With(t, db), db
 }
 
@@ -78,17 +110,17 @@ func throughProxy(t *testing.T) string {
 	return "--kafka-brokers=" + harness.Env(t, "STACK_KAFKA_FAULT_LISTEN")
 }
 
-// anLSN among the words of holds stands for any log position.
-const anLSN = "an LSN"
+// aPosition among the words of holds stands for any log position.
+const aPosition = "a position"
 
-var lsn = regexp.MustCompile(`\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b`)
+var anyPosition = regexp.MustCompile(by(`\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b`, `\b[0-9a-f-]{36}:[0-9]+|\b[0-9]+-[0-9]+-[0-9]+\b`))
 
 // holds demands that a text contains each of the words, whatever their case.
 func holds(t *testing.T, what, text string, words ...string) {
 	t.Helper()
 	for _, w := range words {
-		if w == anLSN {
-			if !lsn.MatchString(text) {
+		if w == aPosition {
+			if !anyPosition.MatchString(text) {
 				t.Errorf("%s names no log position:\n%s", what, text)
 			}
 			continue

@@ -84,33 +84,51 @@ func TestTypesOfIDKeyAndPayload(t *testing.T) {
 	t.Parallel()
 	blob := make([]byte, 300)
 	rand.Read(blob)
-	cases := []struct {
+	type column struct {
 		payload string // column type
 		value   any    // inserted
 		want    any    // published: nil, or text, or bytes
-	}{
+	}
+	const written, sorted = `{"b":1, "a" : [1.50, null, "é"]}`, `{"a": [1.50, null, "é"], "b": 1}`
+	cases := []column{
 		{"text", "plain", "plain"},
 		{"varchar(100)", "plain", "plain"},
-		{"jsonb", `{"b":1, "a" : [1.50, null, "é"]}`, `{"a": [1.50, null, "é"], "b": 1}`},
-		{"json", `{"b":1, "a" : [1.50, null, "é"]}`, `{"b":1, "a" : [1.50, null, "é"]}`},
-		{"jsonb", `"text"`, `"text"`},
-		{"jsonb", nil, nil},
-		{"xml", "<a>b</a>", "<a>b</a>"},
-		{"bytea", blob, blob},
-		{"bytea", []byte{}, []byte{}},
-		{"bytea", nil, nil},
+		{by("bytea", "blob"), blob, blob},
+		{by("bytea", "longblob"), []byte{}, []byte{}},
+		{by("bytea", "varbinary(10)"), nil, nil},
 	}
+	cases = append(cases, map[string][]column{
+		"postgres": {
+			{"jsonb", written, sorted},
+			{"json", written, written},
+			{"jsonb", `"text"`, `"text"`},
+			{"jsonb", nil, nil},
+			{"xml", "<a>b</a>", "<a>b</a>"},
+		},
+		"mysql": {
+			{"json", written, `{"a": [1.5, null, "é"], "b": 1}`}, // the server's own text
+			{"json", `"text"`, `"text"`},
+			{"json", nil, nil},
+			{"binary(4)", []byte("ab"), []byte("ab\x00\x00")},
+		},
+		"mariadb": {
+			{"json", written, written},
+			{"json", nil, nil},
+			{"binary(4)", []byte("ab"), []byte("ab\x00\x00")},
+		},
+	}[kind()]...)
 	for i, k := range cases {
 		t.Run(fmt.Sprint(i, " ", k.payload), func(t *testing.T) {
 			t.Parallel()
-			c, db := postgres(t)
-			db.Exec(t, fmt.Sprintf(`CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text NOT NULL, aggregateid bigint NOT NULL,
-				type text, payload %s)`, k.payload))
+			c := harness.New(t, source(t))
+			c.DB.Exec(t, fmt.Sprintf(`CREATE TABLE outbox (id %s PRIMARY KEY, aggregatetype text NOT NULL, aggregateid bigint NOT NULL,
+				type text, payload %s)`, map[string]string{"postgres": "uuid", "mysql": "char(36)", "mariadb": "uuid"}[kind()], k.payload))
+			statement := fmt.Sprintf("INSERT INTO outbox VALUES (%s, %s, -9007199254740993, NULL, %s)", c.DB.Arg(1), c.DB.Arg(2), c.DB.Arg(3))
 			book := c.Ledger()
 			r := c.Follow(harness.Topic(c.Type))
 			ids := []string{"0194c2e4-7a3b-7c5d-8e9f-000000000001", "0194c2e4-7a3b-7c5d-8e9f-000000000002"}
 			insert := func(id string) {
-				db.Exec(t, "INSERT INTO outbox VALUES ($1, $2, -9007199254740993, NULL, $3)", id, c.Type, k.value)
+				c.DB.Exec(t, statement, id, c.Type, k.value)
 				book.Expect(id, c.Type, "-9007199254740993", k.want)
 			}
 			insert(ids[0]) // For the snapshot.
@@ -178,8 +196,7 @@ func TestTheTimestampIsTheTimeOfPublishing(t *testing.T) {
 // A message that the topic can never take halts before it: what came before is published, nothing behind it is.
 func TestAMessageTooLargeForItsTopicHaltsBeforeIt(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	c.Kafka.Create(t, harness.Topic(c.Type), 1, "max.message.bytes", "20000")
 	book := c.Ledger()
 	r := c.Follow(harness.Topic(c.Type))
@@ -191,7 +208,7 @@ func TestAMessageTooLargeForItsTopicHaltsBeforeIt(t *testing.T) {
 	id := book.Insert("a", base64.StdEncoding.EncodeToString(noise))
 	book.Insert("b", "after")
 	p.Want(3, 20*time.Second)
-	holds(t, "the halt", p.Stderr(), "outbox", id, anLSN, "max.message.bytes")
+	holds(t, "the halt", p.Stderr(), "outbox", id, aPosition, "max.message.bytes")
 	again := c.Run()
 	again.Want(3, 20*time.Second)
 	holds(t, "the next halt", again.Stderr(), id)
@@ -247,10 +264,10 @@ func TestARowLongerThanTheLimitIsPoison(t *testing.T) {
 
 func TestARowWithoutAggregateTypeIsPoison(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.Exec(t, "CREATE TABLE outbox (id text PRIMARY KEY, aggregatetype text, aggregateid text, type text, payload text)")
+	c := harness.New(t, source(t))
+	c.DB.Exec(t, "CREATE TABLE outbox (id varchar(64) PRIMARY KEY, aggregatetype text, aggregateid text, type text, payload text)")
 	p := c.Start()
-	db.Exec(t, "INSERT INTO outbox VALUES ('the-id', NULL, 'a', 'x', 'y')")
+	c.DB.Exec(t, "INSERT INTO outbox VALUES ('the-id', NULL, 'a', 'x', 'y')")
 	p.Want(3, 20*time.Second)
 	holds(t, "the halt", p.Stderr(), "the-id", "outbox", "aggregatetype")
 }

@@ -19,10 +19,9 @@ const (
 )
 
 // settled is a case that has published three rows and was stopped.
-func settled(t *testing.T) (*harness.Case, *harness.PostgresDatabase, *harness.Ledger) {
+func settled(t *testing.T) (*harness.Case, *harness.Ledger) {
 	t.Helper()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	book := c.Ledger()
 	r := c.Follow(harness.Topic(c.Type))
 	p := c.Start()
@@ -32,11 +31,21 @@ func settled(t *testing.T) (*harness.Case, *harness.PostgresDatabase, *harness.L
 	c.Arrived(r, 3, 20*time.Second)
 	p.Stop()
 	// The server notices a moment later that the reader is gone.
-	c.Wait("the slot is free", 10*time.Second, func() (bool, string) {
-		pid := db.Text(t, "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1", harness.Slot(c.ID))
-		return pid == "", pid
+	c.Wait("nobody reads the log", 10*time.Second, func() (bool, string) {
+		stream := c.DB.Stream(t, c.ID)
+		return stream == "", stream
 	})
-	return c, db, book
+	return c, book
+}
+
+// settledPostgres is settled for what only Postgres has.
+func settledPostgres(t *testing.T) (*harness.Case, *harness.PostgresDatabase, *harness.Ledger) {
+	t.Helper()
+	if kind() != "postgres" {
+		t.Skipf("E2E_SOURCE is %s", kind())
+	}
+	c, book := settled(t)
+	return c, c.DB.(*harness.PostgresDatabase), book
 }
 
 // refuses starts a tailer and demands status 3 and a text that holds each of the words.
@@ -60,7 +69,7 @@ func resumes(t *testing.T, c *harness.Case, book *harness.Ledger, args ...string
 
 func TestAVanishedCheckpointTopicIsRefused(t *testing.T) {
 	t.Parallel()
-	c, _, book := settled(t)
+	c, _, book := settledPostgres(t)
 	c.Kafka.Delete(t, c.Checkpoint())
 	refuses(t, c, nil, "checkpoint", c.Checkpoint(), "tailer checkpoint set --from-slot")
 
@@ -71,7 +80,7 @@ func TestAVanishedCheckpointTopicIsRefused(t *testing.T) {
 
 func TestAVanishedSlotIsRefused(t *testing.T) {
 	t.Parallel()
-	c, db, book := settled(t)
+	c, db, book := settledPostgres(t)
 	db.Exec(t, "SELECT pg_drop_replication_slot($1)", harness.Slot(c.ID))
 	book.Insert("a", "in the gap")
 	refuses(t, c, nil, "slot", harness.Slot(c.ID), "tailer checkpoint reset")
@@ -83,7 +92,7 @@ func TestAVanishedSlotIsRefused(t *testing.T) {
 
 func TestASlotMovedByHandIsRefused(t *testing.T) {
 	t.Parallel()
-	c, db, book := settled(t)
+	c, db, book := settledPostgres(t)
 	book.Insert("a", "skipped")
 	db.Exec(t, "SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", harness.Slot(c.ID))
 	refuses(t, c, nil, "slot", harness.Slot(c.ID), "tailer checkpoint")
@@ -105,6 +114,16 @@ func record(t *testing.T, c *harness.Case) []byte {
 	return newest
 }
 
+// stored is the position of the newest checkpoint.
+func stored(t *testing.T, c *harness.Case) string {
+	t.Helper()
+	var fields struct{ Position string }
+	if err := json.Unmarshal(record(t, c), &fields); err != nil {
+		t.Fatal(err)
+	}
+	return fields.Position
+}
+
 // elsewhere is the record as it would stand in another cluster.
 func elsewhere(t *testing.T, c *harness.Case, record []byte) []byte {
 	t.Helper()
@@ -123,7 +142,7 @@ func elsewhere(t *testing.T, c *harness.Case, record []byte) []byte {
 
 func TestACheckpointOfAnotherClusterIsRefused(t *testing.T) {
 	t.Parallel()
-	c, _, book := settled(t)
+	c, book := settled(t)
 	c.Kafka.Write(t, c.Checkpoint(), 0, c.ID, elsewhere(t, c, record(t, c)))
 	refuses(t, c, nil, "cluster", "AnotherClusterAnother1", "tailer checkpoint")
 	c.Check(book.Want(), check.ExactlyOnce)
@@ -131,7 +150,7 @@ func TestACheckpointOfAnotherClusterIsRefused(t *testing.T) {
 
 func TestACheckpointOfANewerTailerIsRefused(t *testing.T) {
 	t.Parallel()
-	c, _, book := settled(t)
+	c, book := settled(t)
 	var fields map[string]any
 	if err := json.Unmarshal(record(t, c), &fields); err != nil {
 		t.Fatal(err)
@@ -148,16 +167,17 @@ func TestACheckpointOfANewerTailerIsRefused(t *testing.T) {
 
 func TestACheckpointThatLeadsTheServerIsRefused(t *testing.T) {
 	t.Parallel()
-	c, db, book := settled(t)
+	c, book := settled(t)
 	var fields map[string]any
 	if err := json.Unmarshal(record(t, c), &fields); err != nil {
 		t.Fatal(err)
 	}
-	fields["position"] = "FFFF/0"
+	beyond := c.DB.Beyond(t)
+	fields["position"] = beyond
 	ahead, _ := json.Marshal(fields)
 	c.Kafka.Write(t, c.Checkpoint(), 0, c.ID, ahead)
-	refuses(t, c, nil, "FFFF/0", "tailer checkpoint")
-	if lsn, _, _ := db.Confirmed(t.Context(), c.ID); lsn == "FFFF/0" {
+	refuses(t, c, nil, by(beyond, "999999999999"), "tailer checkpoint")
+	if confirmed, _, _ := c.DB.Confirmed(t.Context(), c.ID); confirmed == beyond {
 		t.Error("the refused start moved the slot")
 	}
 	c.Check(book.Want(), check.ExactlyOnce)
@@ -180,18 +200,16 @@ func TestASlotWithoutACheckpointIsAdoptedOnlyWithSnapshotNever(t *testing.T) {
 
 func TestAFirstStartIsRefusedWhereACheckpointIsRequired(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	refuses(t, c, []string{"--require-checkpoint=true"}, "--require-checkpoint", c.Checkpoint())
-	if n := db.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE database = $1", db.Name()); n != "0" {
+	if n := c.DB.Slots(t); n != 0 {
 		t.Error("the refused start made a slot")
 	}
 }
 
 func TestASnapshotOfTooManyRowsIsRefused(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	book := c.Ledger()
 	for range 3 {
 		book.Insert("a", "x")
@@ -211,7 +229,7 @@ func TestSnapshotNeverBeginsWithWhatIsInsertedFromThenOn(t *testing.T) {
 
 func TestOnRefusalWaitStaysUpAndGoesOnByItself(t *testing.T) {
 	t.Parallel()
-	c, _, book := settled(t)
+	c, book := settled(t)
 	good := record(t, c)
 	c.Kafka.Write(t, c.Checkpoint(), 0, c.ID, elsewhere(t, c, good))
 

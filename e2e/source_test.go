@@ -14,8 +14,7 @@ import (
 // second instance waits for the lock all the time and may get it.
 func TestEndedSessionsLoseAndDoubleNothing(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	seed := harness.Seed(t)
 	random := rand.New(rand.NewSource(seed))
 	l := (&harness.Load{Seed: seed, Aggregates: 100, Types: 2, Writers: 3, Rows: 1 << 30, Largest: 1000,
@@ -27,17 +26,10 @@ func TestEndedSessionsLoseAndDoubleNothing(t *testing.T) {
 	both = append(both, c.Run())
 	c.Wait("the second stands by", 15*time.Second, func() (bool, string) { s := both[1].State(); return s == "standby", s })
 
-	ours := "SELECT %s FROM pg_stat_activity WHERE application_name = 'tailer/" + c.ID + "'"
 	for i := range harness.Either(30, 6) {
 		c.Arrived(r, r.IDs()+1+random.Intn(500), 30*time.Second)
-		var which string
-		switch i % 3 {
-		case 0:
-			which = " AND backend_type = 'walsender'"
-		case 1:
-			which = " AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted)"
-		}
-		if n := db.Text(t, fmt.Sprintf("SELECT count(pg_terminate_backend(pid)) FROM (%s) s", fmt.Sprintf(ours, "pid")+which)); n == "0" {
+		which := []harness.Sessions{harness.StreamSession, harness.LockSession, harness.AllSessions}[i%3]
+		if n := c.DB.EndSessions(t, c.ID, which); n == 0 {
 			t.Logf("round %d: nothing was there to be ended", i)
 		}
 	}
@@ -126,4 +118,53 @@ func TestAddedPartitionsAreUsed(t *testing.T) {
 	if !report.Clean() {
 		t.Fatal(report)
 	}
+}
+
+// A transaction that has written to the outbox and does not end keeps the first start waiting, and nobody else for
+// longer than the moment in which its lock is tried for.
+func TestAnOpenWriterDelaysTheFirstStartAndNobodyElse(t *testing.T) {
+	t.Parallel()
+	c := world(t, source(t))
+	c.DB.Exec(t, "CREATE TABLE elsewhere (id int PRIMARY KEY)") // shows how long the machine itself takes
+	book := c.Ledger()
+	book.Insert("a", "before")
+	tx, err := c.DB.SQL().Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() // Does nothing behind a commit.
+	if _, err := tx.Exec("INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload) VALUES ('open', '" + c.Type +
+		"', 'b', 'Changed', 'x')"); err != nil {
+		t.Fatal(err)
+	}
+	r := c.Follow(harness.Topic(c.Type))
+	p := c.Run()
+	slowest, elsewhere, inserts := time.Duration(0), time.Duration(0), 0
+	for begin := time.Now(); time.Since(begin) < harness.Either(30*time.Second, 5*time.Second); inserts++ {
+		one := time.Now()
+		book.Insert("a", "meanwhile")
+		two := time.Now()
+		c.DB.Exec(t, fmt.Sprintf("INSERT INTO elsewhere VALUES (%d)", inserts))
+		slowest, elsewhere = max(slowest, two.Sub(one)), max(elsewhere, time.Since(two))
+	}
+	t.Logf("%d inserts beside the open one, the slowest in %v; elsewhere in %v", inserts, slowest, elsewhere)
+	if slowest > time.Second+elsewhere {
+		t.Errorf("an insert took %v", slowest)
+	}
+	if !p.Running() {
+		t.Fatalf("tailer ended\n%s", p.Stderr())
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	book.Expect("open", c.Type, "b", "x")
+	c.Ready(p)
+	book.Insert("a", "afterwards")
+	c.Arrived(r, book.Len(), 20*time.Second)
+	p.Stop()
+	want := book.Want()
+	for i := range want {
+		want[i].Seq = 0 // A snapshot's order is that of the ids.
+	}
+	c.Check(want, check.ExactlyOnce)
 }

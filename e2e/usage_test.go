@@ -57,9 +57,9 @@ func TestWrongUsageIsStatus2BeforeAnyConnection(t *testing.T) {
 		{name: "unknown flag", args: with("--kafka-broker=x"), want: []string{"kafka-broker"}},
 		{name: "unknown argument", args: with("surplus"), want: []string{"surplus"}},
 		{name: "source of no kind", args: []string{"--source-url=oracle://u@h/db", "--kafka-brokers=BROKER"},
-			want: []string{"source-url", "postgres"}},
+			want: []string{"source-url", by("postgres", "mysql")}},
 		{name: "source that is no URL", args: []string{"--source-url=host:5432", "--kafka-brokers=BROKER"},
-			want: []string{"source-url", "postgres"}},
+			want: []string{"source-url", by("postgres", "mysql")}},
 		{name: "broker without port", args: []string{"--source-url=URL", "--kafka-brokers=127.0.0.1"},
 			want: []string{"kafka-brokers", "host:port"}},
 		{name: "sink", args: with("--sink=files"), want: []string{"sink", "kafka", "stdout"}},
@@ -79,8 +79,9 @@ func TestWrongUsageIsStatus2BeforeAnyConnection(t *testing.T) {
 		{name: "log-level", args: with("--log-level=loud"), want: []string{"log-level", "debug"}},
 		{name: "log-format", args: with("--log-format=xml"), want: []string{"log-format", "json"}},
 		{name: "http-addr", args: with("--http-addr=nowhere"), want: []string{"http-addr"}},
-		{name: "table without schema", args: with("--outbox-table=outbox"), want: []string{"outbox-table", "schema"}},
-		{name: "slot", args: with("--pg-slot=My-Slot"), want: []string{"pg-slot"}},
+		{name: "table without schema", args: with("--outbox-table=" + by("outbox", ".outbox")), want: []string{"outbox-table", "schema"}},
+		{name: "slot", args: with("--pg-slot=" + by("My-Slot", "slot")), want: []string{"pg-slot"}},
+		{name: "server id", args: with("--mysql-server-id=" + by("1", "4294967296")), want: []string{"mysql-server-id"}},
 		{name: "name", args: with("--name=a/b"), want: []string{"name"}},
 		{name: "until", args: with("--until=tomorrow"), want: []string{"until", "now"}},
 		{name: "file store with exactly-once", args: with("--checkpoint-file=x"), want: []string{"checkpoint-file", "exactly-once"}},
@@ -139,7 +140,7 @@ func execGiven(t *testing.T, k given, server string) *harness.Process {
 	if err := os.WriteFile(password, []byte("secret2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("URL", "postgres://u@"+server+"/db", "BROKER", server, "FREE", harness.ClosedAddr(t),
+	fill := strings.NewReplacer("URL", kind()+"://u@"+server+"/db", "BROKER", server, "FREE", harness.ClosedAddr(t),
 		"PASSWORD", password)
 	args := []string{"run"}
 	for _, a := range k.args {
@@ -166,8 +167,7 @@ func TestAnUnknownCommandIsStatus2(t *testing.T) {
 
 func TestAPortThatIsTakenIsStatus2(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -181,11 +181,10 @@ func TestAPortThatIsTakenIsStatus2(t *testing.T) {
 // Flag beats environment beats file beats default; seen by what the process does with --name.
 func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	file := filepath.Join(t.TempDir(), "tailer.yaml")
 	brokers := fmt.Sprintf("kafka-brokers: [%s]", strings.ReplaceAll(c.Kafka.Brokers, ",", ", "))
-	if err := os.WriteFile(file, fmt.Appendf(nil, "name: %s-file\nsource-url: %s\n%s\n", c.ID, db.URL(), brokers), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, "name: %s-file\nsource-url: %s\n%s\n", c.ID, c.DB.URL(), brokers), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range []struct {
@@ -222,13 +221,9 @@ func TestUnknownVariablesWarnAndServiceLinksAreIgnored(t *testing.T) {
 
 func TestSecretsShowUpNowhere(t *testing.T) {
 	t.Parallel()
-	c, db := postgres(t)
-	db.CreateOutbox(t, db.Outbox())
+	c := world(t, source(t))
 	const secret = "hunter2-Zw7"
-	secretURL := strings.Replace(db.URL(), "postgres://postgres@", "postgres://postgres:"+secret+"@", 1)
-	if secretURL == db.URL() {
-		t.Skipf("cannot put a password into %s", db.URL())
-	}
+	secretURL := c.DB.Protect(t, secret)
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -255,12 +250,12 @@ func TestSecretsShowUpNowhere(t *testing.T) {
 		look(t, p)
 	})
 	t.Run("in a file", func(t *testing.T) {
-		p := c.Run("--source-url="+db.URL(), "--source-password-file="+file, "--log-level=debug")
+		p := c.Run("--source-url="+c.DB.URL(), "--source-password-file="+file, "--log-level=debug")
 		c.Ready(p)
 		look(t, p)
 	})
 	t.Run("in a failure", func(t *testing.T) {
-		closed := fmt.Sprintf("postgres://u:%s@%s/db?sslmode=disable", secret, harness.ClosedAddr(t))
+		closed := fmt.Sprintf("%s://u:%s@%s/db", c.DB.Kind(), secret, harness.ClosedAddr(t))
 		p := c.RunBinary(harness.Binary(t), []string{"TAILER_SOURCE_URL=" + closed}, "--log-level=debug")
 		c.Wait("it retries", 20*time.Second, func() (bool, string) { s := p.State(); return s == "retrying", s })
 		look(t, p)

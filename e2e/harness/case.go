@@ -172,9 +172,12 @@ func (c *Case) diagnose() string {
 	return b.String()
 }
 
-// Sample begins to watch that the confirmed position never leads the checkpoint; Check ends it.
+// Sample begins to watch that the confirmed position never leads the checkpoint, where there is one; Check ends it.
 func (c *Case) Sample() {
 	c.Helper()
+	if !c.DB.Confirms() {
+		return
+	}
 	s, err := check.StartSampler(context.Background(), c.Kafka.Brokers, c.Checkpoint(), c.ID, "tailer."+c.ID,
 		func(ctx context.Context) (string, bool, error) { return c.DB.Confirmed(ctx, c.ID) }, c.DB.Compare)
 	if err != nil {

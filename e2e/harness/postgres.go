@@ -131,7 +131,23 @@ func (d *PostgresDatabase) CreateOutbox(t testing.TB, table string) {
 	d.Exec(t, "CREATE INDEX ON "+table+" (aggregateid)") // The load updates and deletes by aggregate.
 }
 
-// Exec runs statements, in one go where there are no arguments.
+// Schema implements Database.
+func (d *PostgresDatabase) Schema(t testing.TB, name string) (quoted, plain string) {
+	t.Helper()
+	quoted = `"` + name + `"`
+	d.Exec(t, "CREATE SCHEMA "+quoted)
+	return quoted, name
+}
+
+// Fill implements Database.
+func (d *PostgresDatabase) Fill(t testing.TB, aggregateType string, rows, keys, repeat int) {
+	t.Helper()
+	d.Exec(t, `INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload)
+		SELECT lpad(i::text, 12, '0'), $1, 'agg-' || i % $2::int, 'Changed', repeat(md5(i::text), $3::int)
+		FROM generate_series(1, $4::int) i`, aggregateType, keys, repeat, rows)
+}
+
+// Exec implements Database.
 func (d *PostgresDatabase) Exec(t testing.TB, query string, args ...any) {
 	t.Helper()
 	if _, err := d.db.Exec(query, args...); err != nil {
@@ -139,7 +155,7 @@ func (d *PostgresDatabase) Exec(t testing.TB, query string, args ...any) {
 	}
 }
 
-// Text reads one value as text; NULL is the empty string.
+// Text implements Database.
 func (d *PostgresDatabase) Text(t testing.TB, query string, args ...any) string {
 	t.Helper()
 	var s sql.NullString
@@ -147,54 +163,6 @@ func (d *PostgresDatabase) Text(t testing.TB, query string, args ...any) string 
 		t.Fatalf("%s: %v", first(query), err)
 	}
 	return s.String
-}
-
-// Slot is the name of the slot that a tailer of this name makes by default.
-func Slot(name string) string { return strings.ReplaceAll(name, "-", "_") }
-
-// End implements Database.
-func (d *PostgresDatabase) End(ctx context.Context) (string, error) {
-	var lsn string
-	err := d.db.QueryRowContext(ctx, "SELECT pg_current_wal_lsn()").Scan(&lsn)
-	return lsn, err
-}
-
-// Confirmed implements Database. It asks over a connection that has nothing to do with the load.
-func (d *PostgresDatabase) Confirmed(ctx context.Context, name string) (string, bool, error) {
-	var lsn sql.NullString
-	err := d.admin.QueryRowContext(ctx,
-		"SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = $1", Slot(name)).Scan(&lsn)
-	if err == sql.ErrNoRows {
-		return "", false, nil
-	}
-	return lsn.String, lsn.Valid, err
-}
-
-// Compare implements Database.
-func (*PostgresDatabase) Compare(a, b string) (int, error) {
-	x, err := LSN(a)
-	if err != nil {
-		return 0, err
-	}
-	y, err := LSN(b)
-	switch {
-	case err != nil:
-		return 0, err
-	case x < y:
-		return -1, nil
-	case x > y:
-		return 1, nil
-	}
-	return 0, nil
-}
-
-// LSN reads a log position as PostgreSQL prints it.
-func LSN(s string) (uint64, error) {
-	var high, low uint32
-	if n, err := fmt.Sscanf(s, "%X/%X", &high, &low); n != 2 || err != nil {
-		return 0, fmt.Errorf("%q is no LSN", s)
-	}
-	return uint64(high)<<32 | uint64(low), nil
 }
 
 func first(query string) string {

@@ -27,6 +27,7 @@ type Status struct {
 	ServerPosition               string   `json:"server_position"`
 	LagSeconds                   *float64 `json:"lag_seconds"`
 	LagBytes                     *float64 `json:"lag_bytes"`
+	LagTransactions              *float64 `json:"lag_transactions"`
 	Published                    int64
 	Poison                       map[string]any
 	LastError                    struct{ Time, Text string } `json:"last_error"`
