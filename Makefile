@@ -15,7 +15,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VE
 E2E_ENV := E2E_TAILER=$(CURDIR)/bin/tailer E2E_TAILER_FAULTS=$(CURDIR)/bin/tailer-faults
 
 # go build knows what is up to date, so binaries are always asked for.
-.PHONY: help build build-faults test test-full lint demo bench fuzz-short clean .test-on-stack .e2e
+.PHONY: help build build-faults test test-full lint demo bench fuzz-short clean .test-on-stack .test-deploy
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
@@ -28,20 +28,27 @@ build: ## build bin/tailer, one static binary
 build-faults:
 	$(GOBUILD) -tags faults -o bin/tailer-faults ./cmd/tailer
 
-test: build build-faults ## vet, unit tests under the race detector, end-to-end tests against real servers (10 minutes at most)
+test: build build-faults ## vet, unit tests under the race detector, end-to-end tests on every source (10 minutes at most)
 	scripts/need cc
-	scripts/stack run postgres kafka -- $(MAKE) --no-print-directory .test-on-stack E2E_TIMEOUT=9m
+	scripts/stack run postgres mysql mariadb kafka -- $(MAKE) --no-print-directory .test-on-stack E2E_TIMEOUT=8m
 
 test-full: build build-faults ## the same, in full length and on every supported version
 	scripts/need cc
-	E2E_FULL=1 scripts/stack run postgres kafka postgres14 postgres17 postgres18 -- \
-		$(MAKE) --no-print-directory .test-on-stack E2E_TIMEOUT=85m
+	E2E_FULL=1 scripts/stack run postgres mysql mariadb kafka postgres14 postgres17 postgres18 -- \
+		$(MAKE) --no-print-directory .test-on-stack .test-deploy E2E_TIMEOUT=60m
 
-# With the environment of scripts/stack.
+# With the environment of scripts/stack. The searches of internal/model are too slow under the race detector.
 .test-on-stack:
 	go vet ./...
-	go test -race -timeout 3m ./...
-	cd e2e && $(E2E_ENV) go test -count=1 -timeout $(E2E_TIMEOUT) ./...
+	go test -race -timeout 5m ./...
+	go test -timeout 10m ./internal/model
+	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./proxy/... ./bench/...
+	cd e2e && go test -c -o ../bin/e2e.test . && for source in postgres mysql mariadb; do \
+		echo "end to end, $$source" && E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); done
+
+# Alerts, dashboard and manifests against the libraries that read them.
+.test-deploy:
+	cd deploy/check && go vet ./... && $(E2E_ENV) go test -count=1 ./...
 
 lint: $(STATICCHECK) ## gofmt, go vet, staticcheck, import rules, and shellcheck where it is installed
 	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
@@ -49,7 +56,7 @@ lint: $(STATICCHECK) ## gofmt, go vet, staticcheck, import rules, and shellcheck
 	$(STATICCHECK) ./... && $(STATICCHECK) -tags faults ./...
 	cd e2e && go vet ./... && $(STATICCHECK) ./...
 	scripts/lint-imports
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/{stack,need,demo,fuzz,lint-imports} scripts/lib/*.sh .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/{stack,need,demo,fuzz,lint-imports,release,rootfs,test-eventuate} scripts/lib/*.sh .ci/run; fi
 
 $(STATICCHECK):
 	GOBIN=$(@D) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
