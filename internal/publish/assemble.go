@@ -161,6 +161,8 @@ func (a *assembler) release(s *shipment) {
 	for i, b := range s.batches {
 		b.part.open = nil
 		clear(b.wire.Records)
+		// sarama leaves the encoded records in it.
+		b.wire = sarama.RecordBatch{Records: b.wire.Records[:0]}
 		a.spare = append(a.spare, b)
 		s.batches[i] = nil
 	}
