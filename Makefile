@@ -15,11 +15,11 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VE
 E2E_ENV := E2E_TAILER=$(CURDIR)/bin/tailer E2E_TAILER_FAULTS=$(CURDIR)/bin/tailer-faults
 
 # go build knows what is up to date, so binaries are always asked for.
-.PHONY: help build build-faults test test-full lint demo bench fuzz-short clean .test-on-stack .test-deploy
+.PHONY: help build build-faults test test-full test-eventuate lint demo bench bench-compare bench-growth fuzz-short clean .test-on-stack .test-deploy
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
-		printf '  make %-12s %s\n' "$$target" "$$text"; done
+		printf '  make %-14s %s\n' "$$target" "$$text"; done
 
 build: ## build bin/tailer, one static binary
 	$(GOBUILD) -o bin/tailer ./cmd/tailer
@@ -46,6 +46,9 @@ test-full: build build-faults ## the same, in full length and on every supported
 	cd e2e && go test -c -o ../bin/e2e.test . && for source in postgres mysql mariadb; do \
 		echo "end to end, $$source" && E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); done
 
+test-eventuate: build build-faults ## the real Eventuate Tram, producers and consumers, on PostgreSQL and MySQL
+	scripts/stack run postgres mysql kafka -- scripts/test-eventuate
+
 # Alerts, dashboard and manifests against the libraries that read them.
 .test-deploy:
 	cd deploy/check && go vet ./... && $(E2E_ENV) go test -count=1 ./...
@@ -64,9 +67,18 @@ $(STATICCHECK):
 demo: build ## watch orders go from a database to Kafka (SOURCE=postgres, mysql or mariadb)
 	SOURCE=$(SOURCE) scripts/demo
 
-bench: build ## throughput, CPU, memory and latency beside pg_recvlogical (BENCHFLAGS=-help lists its options)
-	scripts/stack up postgres kafka
-	eval "$$(scripts/stack env)"; cd e2e && $(E2E_ENV) go run ./bench $(BENCHFLAGS)
+bench: build ## throughput, CPU, memory and latency beside the server's own log reader (SOURCE as above; BENCHFLAGS=-help)
+	scripts/stack up $(SOURCE) kafka
+	eval "$$(scripts/stack env)"; cd e2e && SOURCE=$(SOURCE) $(E2E_ENV) go run ./bench $(BENCHFLAGS)
+
+bench-compare: build ## the same beside Debezium and other relays, into docs/benchmarks (hours)
+	scripts/stack up $(SOURCE) kafka
+	eval "$$(scripts/stack env)"; connect=$$(scripts/stack debezium $(SOURCE)); eval "$$connect"; \
+		cd e2e && SOURCE=$(SOURCE) $(E2E_ENV) go run ./bench compare $(BENCHFLAGS)
+
+bench-growth: build ## how cost grows with backlog, topics, keys and foreign traffic, into docs/benchmarks (hours)
+	scripts/stack up $(SOURCE) kafka
+	eval "$$(scripts/stack env)"; cd e2e && SOURCE=$(SOURCE) $(E2E_ENV) go run ./bench growth $(BENCHFLAGS)
 
 fuzz-short: ## every fuzz test for FUZZTIME (20s)
 	scripts/fuzz $(FUZZTIME)

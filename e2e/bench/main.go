@@ -1,133 +1,181 @@
-// Command bench measures tailer against real servers and prints a table: how fast a backlog is drained beside
-// pg_recvlogical discarding the same backlog, what an event costs, how much memory was resident, and how long a
-// commit takes to reach a read_committed consumer.
+// Command bench measures tailer against real servers.
 //
-// Nothing is counted at the sender: events are read back from Kafka after every run, and a run that lost or
-// doubled one has no figure.
+//	bench            how fast a backlog is drained beside the server's own program that discards the same backlog,
+//	                 what an event costs, how much memory was resident, and how long a commit takes to reach a
+//	                 read_committed consumer: tables on standard output
+//	bench compare    the same beside other relays, in interleaved rounds: tables and plots in docs/benchmarks
+//	bench growth     how cost grows with other traffic, backlog, topics, keys, compression: likewise
+//	bench render     the tables and plots again, from the figures in docs/benchmarks
+//
+// Nothing is counted at the sender: events are read back from Kafka after every run, and a run in which one is
+// missing, doubled or out of order has no figure.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/tailer-io/tailer/e2e/bench/relay"
+	"github.com/tailer-io/tailer/e2e/bench/source"
 )
 
-// options are the command's flags.
+// options are the command's flags, and what is made of them.
 type options struct {
+	source     string
+	url        string
+	reader     string
 	tailer     string
-	postgres   string
 	brokers    string
-	brokerPID  int
-	recvlogi   string
-	events     int
 	rounds     int
 	partitions int
-	workloads  []string
-	deliveries []string
+	events     int
 	rate       int
 	duration   time.Duration
-	extra      []string
+	scale      float64
+	workloads  string
+	only       string
+	deliveries string
+	extra      string
+	out        string
+	append     bool
 	verbose    bool
+
+	brokerPID  int
+	perf       bool
+	server     source.Server
+	contenders []contender
+	dbz        *relay.Worker // nil without Debezium
 }
 
 func main() {
-	var o options
-	var workloads, deliveries, extra string
-	flag.StringVar(&o.tailer, "tailer", os.Getenv("E2E_TAILER"), "the binary")
-	flag.StringVar(&o.postgres, "postgres", os.Getenv("STACK_PG_URL"), "URL of a superuser")
-	flag.StringVar(&o.brokers, "brokers", os.Getenv("STACK_KAFKA"), "host:port list")
-	flag.StringVar(&o.recvlogi, "pg_recvlogical", recvlogical(), "the program to compare with")
-	flag.IntVar(&o.events, "events", 300_000, "events of a backlog")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds; medians are printed")
-	flag.IntVar(&o.partitions, "partitions", 4, "partitions of the topic")
-	flag.StringVar(&workloads, "workloads", "1,100,latency", "rows in each transaction of a backlog, and latency")
-	flag.StringVar(&deliveries, "delivery", "exactly-once", "exactly-once, at-least-once, or both with a comma")
-	flag.IntVar(&o.rate, "rate", 1000, "one-row transactions a second, for latency")
-	flag.DurationVar(&o.duration, "duration", 20*time.Second, "of the steady load, for latency")
-	flag.StringVar(&extra, "flags", "", "more flags for tailer, separated by blanks")
-	flag.BoolVar(&o.verbose, "v", false, "show each round and what tailer logs")
-	flag.Parse()
-	o.brokerPID, _ = strconv.Atoi(os.Getenv("STACK_KAFKA_PID"))
-	o.workloads, o.deliveries, o.extra = strings.Split(workloads, ","), strings.Split(deliveries, ","), strings.Fields(extra)
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := o.run(ctx); err != nil {
+	if err := command(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// recvlogical is the program of the stack's server if it says where its programs are.
-func recvlogical() string {
-	if dir := os.Getenv("STACK_PG_BIN"); dir != "" {
-		return dir + "/pg_recvlogical"
+func command(ctx context.Context, args []string) error {
+	verb := ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		verb, args = args[0], args[1:]
 	}
-	return "pg_recvlogical"
+	var o options
+	flags := flag.NewFlagSet("bench "+verb, flag.ExitOnError)
+	o.flags(flags, verb)
+	flags.Parse(args)
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	switch verb {
+	case "":
+		return o.bench(ctx)
+	case "compare":
+		return o.suite(ctx, verb, o.comparison)
+	case "growth":
+		return o.suite(ctx, verb, o.growth)
+	case "render":
+		return o.render()
+	}
+	return fmt.Errorf("no command %q: want compare, growth, render, or none", verb)
 }
 
-func (o *options) run(ctx context.Context) error {
+func (o *options) flags(f *flag.FlagSet, verb string) {
+	text := func(to *string, name, value, usage string) { f.StringVar(to, name, value, usage) }
+	text(&o.out, "out", "../docs/benchmarks", "folder for figures, tables and plots")
+	if verb == "render" {
+		return
+	}
+	text(&o.source, "source", env("SOURCE", "postgres"), "postgres, mysql or mariadb")
+	text(&o.url, "server", "", "URL of an account that may do everything (default: that of scripts/stack env)")
+	text(&o.reader, "reader", "", "the program that reads the log and discards it: pg_recvlogical or mysqlbinlog (default: likewise)")
+	text(&o.tailer, "tailer", os.Getenv("E2E_TAILER"), "the binary")
+	text(&o.brokers, "brokers", os.Getenv("STACK_KAFKA"), "host:port list")
+	text(&o.extra, "flags", "", "more flags for tailer, separated by blanks")
+	f.IntVar(&o.partitions, "partitions", 4, "partitions of a topic")
+	f.DurationVar(&o.duration, "duration", 20*time.Second, "of a steady load")
+	f.BoolVar(&o.verbose, "v", false, "show each run, and what relays log")
+	if verb == "" {
+		text(&o.workloads, "workloads", "1,100,latency", "rows in each transaction of a backlog; big (a million rows in one); latency")
+		text(&o.deliveries, "delivery", "exactly-once", "exactly-once, at-least-once, or both with a comma")
+		f.IntVar(&o.rounds, "rounds", 3, "rounds; medians are printed")
+		f.IntVar(&o.events, "events", 300_000, "events of a backlog")
+		f.IntVar(&o.rate, "rate", 1000, "one-row transactions a second, for latency")
+		return
+	}
+	o.deliveries = "exactly-once,at-least-once"
+	text(&o.workloads, "workloads", "", "only these, with commas: whole names (drain-100), or how they begin (drain)")
+	text(&o.only, "contenders", "", "only those whose names begin with one of these, with commas")
+	f.IntVar(&o.rounds, "rounds", map[string]int{"compare": 9, "growth": 3}[verb], "rounds")
+	f.Float64Var(&o.scale, "scale", 1, "make backlogs smaller, to see that it works")
+	f.BoolVar(&o.append, "append", false, "add to the figures that are there")
+}
+
+func env(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// open connects to the server and fills in what scripts/stack says about it.
+func (o *options) open(ctx context.Context) (err error) {
+	stack, ok := map[string]string{"postgres": "STACK_PG", "mysql": "STACK_MYSQL", "mariadb": "STACK_MARIADB"}[o.source]
+	if !ok {
+		return fmt.Errorf("-source or SOURCE: %q is not postgres, mysql or mariadb", o.source)
+	}
+	if o.url == "" {
+		o.url = os.Getenv(stack + "_URL")
+	}
+	if o.reader == "" {
+		o.reader = env(stack+"_BINLOG", "mysqlbinlog")
+		if o.source == "postgres" {
+			o.reader = "pg_recvlogical"
+			if dir := os.Getenv("STACK_PG_BIN"); dir != "" {
+				o.reader = dir + "/pg_recvlogical"
+			}
+		}
+	}
 	switch {
 	case o.tailer == "":
 		return fmt.Errorf("-tailer or E2E_TAILER is required")
-	case o.postgres == "":
-		return fmt.Errorf("-postgres or STACK_PG_URL is required")
+	case o.url == "":
+		return fmt.Errorf("-server or %s_URL is required", stack)
 	case o.brokers == "":
 		return fmt.Errorf("-brokers or STACK_KAFKA is required")
-	case flag.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	for _, w := range o.workloads {
-		if n, err := strconv.Atoi(w); w != "latency" && (err != nil || n < 1) {
-			return fmt.Errorf("-workloads: %q is neither a number of rows nor latency", w)
-		}
-	}
-	var drains []*drain
-	for _, delivery := range o.deliveries {
-		for _, w := range o.workloads {
-			if rows, err := strconv.Atoi(w); err == nil {
-				drains = append(drains, &drain{o: o, rows: rows, delivery: delivery})
-			}
-		}
-	}
-	// Rounds outside, workloads inside: a slow minute of the machine then falls on all of them.
-	for round := range o.rounds {
-		for _, d := range drains {
-			if err := d.round(ctx, round); err != nil {
-				return fmt.Errorf("%s: %w", d.name(), err)
-			}
-		}
-	}
-	if len(drains) > 0 {
-		printDrains(drains)
-	}
-	if slices.Contains(o.workloads, "latency") {
-		var runs []*latency
-		for _, delivery := range o.deliveries {
-			l := &latency{o: o, delivery: delivery}
-			for range o.rounds {
-				if err := l.round(ctx); err != nil {
-					return fmt.Errorf("latency, %s: %w", delivery, err)
-				}
-			}
-			runs = append(runs, l)
-		}
-		printLatencies(runs)
+	pid, _ := strconv.Atoi(os.Getenv(stack + "_PID"))
+	o.brokerPID, _ = strconv.Atoi(os.Getenv("STACK_KAFKA_PID"))
+	if o.server, err = source.Open(ctx, o.url, pid, o.reader); err != nil {
+		return fmt.Errorf("connect to %s: %w", o.source, err)
 	}
 	return nil
 }
 
-// median is the middle one; of an even number, the lower of the two in the middle.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
+// stderr is where relays may write.
+func (o *options) stderr() io.Writer {
+	if o.verbose {
+		return os.Stderr
 	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[(len(sorted)-1)/2]
+	return nil
+}
+
+// tailers are tailer with each kind of delivery.
+func (o *options) tailers() (list []contender, err error) {
+	for delivery := range strings.SplitSeq(o.deliveries, ",") {
+		if delivery != "exactly-once" && delivery != "at-least-once" {
+			return nil, fmt.Errorf("-delivery: %q", delivery)
+		}
+		list = append(list, carrier{&relay.Tailer{Binary: o.tailer, Delivery: delivery, Flags: strings.Fields(o.extra), Stderr: o.stderr()}})
+	}
+	return list, nil
 }
