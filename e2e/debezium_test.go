@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"hash/crc32"
 	"maps"
 	"math/rand"
@@ -238,5 +237,5 @@ func TestAShadowRunBesideDebeziumIsEqual(t *testing.T) {
 	if !got.Equal || got.Both != len(want) {
 		t.Errorf("%+v", got)
 	}
-	t.Log(fmt.Sprintf("%d records are the same", got.Both))
+	t.Logf("%d records are the same", got.Both)
 }
