@@ -57,6 +57,9 @@ func TestProve(t *testing.T) {
 	db.exec(`drop publication %s`, pub)
 	refused(t, s.Prove(ctx, at), pg.ReasonPublication, "CREATE PUBLICATION", "does not exist")
 
+	if held, holder, err := s.TryLock(ctx); err != nil || !held {
+		t.Fatal(held, holder, err)
+	}
 	if err := s.DropAnchor(ctx); err != nil {
 		t.Fatal(err)
 	}
