@@ -15,7 +15,10 @@ const (
 	hugeRow = 4 << 20
 	// ownMemory is what Go may use beside large rows, in bytes. The promise is
 	// 48 MB resident, of which the binary's own pages take up to 20 MiB.
-	ownMemory = 18 << 20
+	ownMemory = 26 << 20
+	// besideHuge is the same beside huge rows, of which there is a third copy
+	// while one is sent. What lives is less: the batches are held up by the row.
+	besideHuge = 18 << 20
 )
 
 // memory paces the garbage collector by the largest row seen so far: what is
@@ -40,9 +43,14 @@ func (m *memory) note(b *outbox.Batch) {
 		here = max(here, b.Rows[i].Size)
 	}
 	m.huge = here >= hugeRow
-	if m.largest = max(before, here); m.largest >= largeRow && m.largest > before {
-		debug.SetMemoryLimit(min(m.given, int64(ownMemory+2*m.largest)))
+	if m.largest = max(before, here); m.largest < largeRow || m.largest == before {
+		return
 	}
+	own := ownMemory
+	if m.largest >= hugeRow {
+		own = besideHuge
+	}
+	debug.SetMemoryLimit(min(m.given, int64(own+2*m.largest)))
 }
 
 // reclaim frees what a huge row has left behind: the reader's copy before the
