@@ -68,14 +68,15 @@ func (d *debeziumOffset) annotated() (*bool, error) {
 	return &b, nil
 }
 
-// leftPostgres says which change of which transaction was the last one.
+// leftPostgres says which change of which transaction was the last one. Where a
+// change begins must not be compared with the last commit: it may begin right
+// there, and belong to a transaction that began before.
 func leftPostgres(o *convert.PostgresOffset) pg.Left {
 	left := pg.Left{Commit: o.Commit, Transaction: o.Transaction, Change: o.LSN}
-	switch {
-	case o.Event == "COMMIT", o.Event == "MESSAGE" && o.LSN == o.Commit:
-		// Between transactions; a message outside of one is such a place too.
-		left.Transaction = 0
-	case o.Event == "BEGIN":
+	switch o.Event {
+	case "COMMIT":
+		left.Transaction = 0 // that has ended
+	case "BEGIN":
 		// Its place is that of the first change, which is not done with.
 		left.Change--
 	}

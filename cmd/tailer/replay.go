@@ -194,7 +194,7 @@ func (p *replayPrinter) outcome(o deadletter.Outcome) {
 		line += fmt.Sprintf(" of table %s at %s", o.Table, o.Position)
 	}
 	if o.Changed {
-		line += ", as its table has it now: it was changed"
+		line += ", as its table has it now, which is not what was given up: the row has changed, or which columns are mapped"
 	}
 	if o.Reason != "" {
 		line += ": " + oneLine(o.Reason)
@@ -221,7 +221,11 @@ func (p *replayPrinter) summary(sum deadletter.Summary, failed error) error {
 		return printJSON(p.w, doc)
 	}
 	if p.failed == nil {
-		_, p.failed = fmt.Fprintf(p.w, "%d replayed, %d stay, %d gone, %d were replayed before\n", sum.Replayed, sum.Stays, sum.Gone, sum.Already)
+		what := "replayed"
+		if p.dryRun {
+			what = "would be replayed"
+		}
+		_, p.failed = fmt.Fprintf(p.w, "%d %s, %d stay, %d gone, %d were replayed before\n", sum.Replayed, what, sum.Stays, sum.Gone, sum.Already)
 	}
 	return p.failed
 }

@@ -27,9 +27,9 @@ func (c *conversion) converters() {
 func (c *conversion) format(part, def string) mapping.Format {
 	prefix := part + ".converter"
 	class := c.takeOr(prefix, def)
-	schemas := c.takeOr(prefix+".schemas.enable", "true") == "true"
+	schemas := c.flag(prefix+".schemas.enable", true)
 	delegate, _ := c.take(prefix + ".delegate.converter.type")
-	delegateSchemas := c.takeOr(prefix+".delegate.converter.type.schemas.enable", "true") == "true"
+	delegateSchemas := c.flag(prefix+".delegate.converter.type.schemas.enable", true)
 	if v, ok := c.take(prefix + ".decimal.format"); ok && !strings.EqualFold(v, "base64") && class == jsonConverter {
 		c.lose("%s.decimal.format=%s: numbers are written in base64", prefix, v)
 	}

@@ -37,7 +37,7 @@ func Debezium(data []byte, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conversion{left: map[string]string{}, snapshot: "initial"}
+	c := &conversion{left: map[string]string{}, producer: map[string]setting{}, snapshot: "initial"}
 	if isServer(options) {
 		c.server(options)
 	} else {
@@ -54,9 +54,18 @@ func Debezium(data []byte, o Options) (*Result, error) {
 	c.transforms()
 	c.converters()
 	c.connector()
+	c.producers()
+	c.topics()
 	c.chooseTables(o.Tables)
 	c.chooseDatabase()
+	c.reachable()
+	c.snapshots()
+	c.schemas()
 	c.rest()
+	c.accepted()
+	if c.wrong != nil {
+		return nil, c.wrong
+	}
 	slices.Sort(c.lost)
 	slices.Sort(c.notes)
 	return &Result{YAML: c.yaml(), Lost: slices.Compact(c.lost), Notes: slices.Compact(c.notes)}, nil
@@ -67,6 +76,7 @@ type conversion struct {
 	left  map[string]string
 	lost  []string
 	notes []string
+	wrong error // of the first value that is none of its option's
 
 	kind      string // postgres, mysql, mariadb
 	name      string
@@ -78,33 +88,16 @@ type conversion struct {
 	codec     string
 	snapshot  string
 	prefix    string // topic.prefix
-	context   string // logical name for the context headers; "" for none
+	delimiter string // topic.delimiter
+
+	partitions  string // of a topic that is created; "" for the broker's default
+	replication string
+	producer    map[string]setting // of the Kafka producer, by its own names
+
 	mapping   mapping.Table
 	regex     string // table.include.list
 	tables    []string
 	unguessed bool // tables could not be named
-}
-
-// take removes an option and gives its value, without spaces around it.
-func (c *conversion) take(key string) (string, bool) {
-	v, ok := c.left[key]
-	delete(c.left, key)
-	return strings.TrimSpace(v), ok
-}
-
-// takeOr is take with a default.
-func (c *conversion) takeOr(key, def string) string {
-	if v, ok := c.take(key); ok {
-		return v
-	}
-	return def
-}
-
-func (c *conversion) lose(format string, args ...any) {
-	c.lost = append(c.lost, fmt.Sprintf(format, args...))
-}
-func (c *conversion) note(format string, args ...any) {
-	c.notes = append(c.notes, fmt.Sprintf(format, args...))
 }
 
 func isServer(options map[string]string) bool {
@@ -147,20 +140,16 @@ func (c *conversion) server(options map[string]string) {
 			c.left[part+".converter."+rest] = v
 		case strings.HasPrefix(key, "debezium.transforms"), strings.HasPrefix(key, "debezium.predicates"):
 			c.left[strings.TrimPrefix(key, "debezium.")] = v
-		case key == "debezium.sink.kafka.producer.bootstrap.servers":
-			c.brokers = strings.TrimSpace(v)
-		case key == "debezium.sink.kafka.producer.compression.type":
-			c.codec = strings.TrimSpace(v)
-		case key == "debezium.sink.type" && v != "kafka":
+		case strings.HasPrefix(key, "debezium.sink.kafka.producer."):
+			c.produce(key, "debezium.sink.kafka.producer.", v)
+		case key == "debezium.sink.type" && !strings.EqualFold(strings.TrimSpace(v), "kafka"):
 			c.lose("debezium.sink.type=%s: tailer publishes to Kafka", v)
-		case strings.HasPrefix(key, "debezium.sink.kafka.producer.partitioner"):
-			c.lose("%s=%s: the key alone chooses the partition, or columns.partition", key, v)
 		}
 	}
 }
 
 // worker adds what a connector inherits from its worker: a converter with all
-// of its settings, or none of them.
+// of its settings or none of them, and each setting of the producer.
 func (c *conversion) worker(options map[string]string) {
 	for _, part := range []string{"key.converter", "value.converter", "header.converter"} {
 		if _, own := c.left[part]; own {
@@ -173,6 +162,14 @@ func (c *conversion) worker(options map[string]string) {
 		}
 	}
 	if v, ok := options["bootstrap.servers"]; ok {
-		c.brokers = strings.TrimSpace(v)
+		c.produce("bootstrap.servers", "", v)
+	}
+	for key, v := range options {
+		if strings.HasPrefix(key, "producer.") {
+			c.produce(key, "producer.", v)
+		}
+	}
+	if v, ok := options["topic.creation.enable"]; ok && !c.boolean("topic.creation.enable", v) {
+		c.drop("topic.creation.") // without effect there
 	}
 }

@@ -99,7 +99,7 @@ func oneOffset(top map[string]any) (map[string]any, error) {
 			return nil, errors.New("the connector has committed no offset yet")
 		case 1:
 		default:
-			return nil, fmt.Errorf("it holds offsets of %d partitions, and wanted is the one of this database", len(list))
+			return nil, fmt.Errorf("it holds offsets of %d partitions: leave only the one whose server is the connector's topic.prefix", len(list))
 		}
 		one, ok := list[0].(map[string]any)
 		if !ok {
@@ -196,7 +196,7 @@ func (r *fieldReader) postgres() *PostgresOffset {
 		r.fail("its messageType is %s, which is not known", o.Event)
 	case o.Event == "COMMIT" && o.LSN != o.Commit:
 		r.fail("its messageType is COMMIT, and lsn and lsn_commit differ: %d, %d", o.LSN, o.Commit)
-	case o.Transaction == 0 && o.Event != "COMMIT" && o.LSN != o.Commit:
+	case o.Transaction == 0 && o.Event != "COMMIT" && (o.Event != "MESSAGE" || o.LSN != o.Commit):
 		r.fail("it stands inside a transaction and has no txId")
 	}
 	return o

@@ -22,21 +22,14 @@ func (c *conversion) transforms() {
 			continue
 		}
 		c.lose("transforms=%s (%s): tailer runs no other transforms than the router", alias, class)
-		for key := range c.left {
-			if strings.HasPrefix(key, prefix) {
-				delete(c.left, key)
-			}
-		}
+		c.drop(prefix)
 	}
 	if !found {
 		c.lose("transforms: %s is not among them, so this connector publishes no outbox", routerClass)
 	}
-	for key := range c.left {
-		// Options of transforms that are not in the list have no effect.
-		if strings.HasPrefix(key, "predicates") || strings.HasPrefix(key, "transforms.") {
-			delete(c.left, key)
-		}
-	}
+	// Options of transforms that are not in the list have no effect.
+	c.drop("predicates")
+	c.drop("transforms.")
 }
 
 // router takes the options of the Outbox Event Router, see
@@ -68,11 +61,10 @@ func (c *conversion) router(prefix string) {
 			m.Topic.Replacement = replacement
 		}
 	}
-	m.Tombstone = c.takeOr(prefix+"route.tombstone.on.empty.payload", "false") == "true"
-	m.Expand = c.takeOr(prefix+"table.expand.json.payload", "false") == "true"
-	nulls := c.takeOr(prefix+"table.json.payload.null.behavior", "ignore")
-	m.ExpandNulls = m.Expand && strings.EqualFold(nulls, "optional_bytes")
-	m.IgnoreMissing = strings.EqualFold(c.takeOr(prefix+"table.field.additional.missing", "error"), "ignore")
+	m.Tombstone = c.flag(prefix+"route.tombstone.on.empty.payload", false)
+	m.Expand = c.flag(prefix+"table.expand.json.payload", false)
+	m.ExpandNulls = c.choice(prefix+"table.json.payload.null.behavior", "ignore", "optional_bytes") == "optional_bytes" && m.Expand
+	m.IgnoreMissing = c.choice(prefix+"table.field.additional.missing", "error", "ignore") == "ignore"
 	c.placement(prefix)
 
 	if v, ok := c.take(prefix + "table.field.event.type"); ok {

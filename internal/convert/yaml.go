@@ -28,8 +28,8 @@ func (c *conversion) yaml() []byte {
 	if legalName(c.name) {
 		w.pair("name", c.name)
 	}
-	if c.host != "" {
-		w.pair("source-url", c.url())
+	if u := c.url(); u != "" {
+		w.pair("source-url", u)
 	}
 	if c.brokers != "" {
 		w.pair("kafka-brokers", c.brokers)
@@ -37,6 +37,8 @@ func (c *conversion) yaml() []byte {
 	if c.codec != "" {
 		w.pair("kafka-compression", c.codec)
 	}
+	w.number("topic-partitions", c.partitions)
+	w.number("topic-replication", c.replication)
 	w.pair("snapshot", c.snapshot)
 	w.line("tables:")
 	for _, t := range c.tables {
@@ -53,7 +55,7 @@ func legalName(s string) bool {
 }
 
 func (c *conversion) table(w *writer, name string) {
-	m := c.mapping
+	m := c.mappingOf(name)
 	w.line("  - table: %s", quote(name))
 	w.section("columns", [][2]string{
 		{"id", m.ID}, {"aggregatetype", m.AggregateType}, {"aggregateid", m.AggregateID}, {"payload", m.Payload},
@@ -64,8 +66,8 @@ func (c *conversion) table(w *writer, name string) {
 		w.line("      regex: %s", quote(m.Topic.Regex))
 		w.line("      replacement: %s", quote(m.Topic.Replacement))
 	}
-	if c.context != "" {
-		w.line("    context-headers: %s", quote(c.context))
+	if m.ContextHeaders != "" {
+		w.line("    context-headers: %s", quote(m.ContextHeaders))
 	}
 	if len(m.Headers) > 0 {
 		w.line("    headers:")
@@ -78,8 +80,8 @@ func (c *conversion) table(w *writer, name string) {
 		for _, f := range m.Envelope {
 			w.entry(f.Column, f.Name)
 		}
-		if c.prefix != "" {
-			w.line("    schema-name: %s", quote(c.prefix+"."+name))
+		if m.SchemaName != "" {
+			w.line("    schema-name: %s", quote(m.SchemaName))
 		}
 	}
 	if m.IgnoreMissing {
@@ -119,6 +121,13 @@ func printable(r rune) rune {
 }
 
 func (w *writer) pair(key, value string) { w.line("%s: %s", key, quote(value)) }
+
+// number is a pair of what holds digits alone, or nothing.
+func (w *writer) number(key, digits string) {
+	if digits != "" {
+		w.line("%s: %s", key, digits)
+	}
+}
 
 // section is a mapping of what is not empty, or nothing.
 func (w *writer) section(key string, pairs [][2]string) {

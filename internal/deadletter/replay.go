@@ -97,7 +97,9 @@ type Outcome struct {
 	ID       string `json:"id"`
 	Position string `json:"position,omitempty"`
 	Reason   string `json:"reason,omitempty"`
-	// Changed says that the row was read from its table and is not what it was.
+	// Changed says that the row was read from its table, and that the columns
+	// that are mapped today do not hold what the mapped ones held: the row has
+	// changed, or the mapping.
 	Changed bool `json:"changed,omitempty"`
 }
 

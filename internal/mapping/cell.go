@@ -13,7 +13,7 @@ type cell struct {
 	name   string // the column's, for errors
 	raw    bool   // the database's text, in this form
 	form   bytesForm
-	format Format // else: FormatSimple, FormatString, FormatJSON, FormatJSONSchema
+	format Format // else: FormatSimple, FormatString, FormatJSON, FormatJSONSchema, FormatBytes
 	typ    connect.Type
 	before []byte // what FormatJSONSchema has before the payload
 	null   []byte // what NULL is; nil for a null
@@ -32,9 +32,12 @@ func (m *Mapper) newCell(t *table, s *outbox.Shape, col int, f Format) (cell, er
 		return c, err
 	}
 	bytes := c.typ.Schema.Type == "bytes" && c.typ.Schema.Name == ""
+	delegates := f == FormatBytesJSON || f == FormatBytesJSONSchema
 	switch {
-	case bytes && (f == FormatBytes || f == FormatBytesJSON || f == FormatBytesJSONSchema || f == FormatString):
+	case bytes && (f == FormatBytes || delegates || f == FormatString):
 		return c, nil
+	case delegates && c.typ.Schema.Type == "bytes" && !c.typ.Schema.IsDecimal():
+		f = FormatBytes // bits
 	case f == FormatBytes:
 		return c, fmt.Errorf("bytes is only for columns of bytes, and column %q is of type %s", column.Name, column.Type)
 	case f == FormatBytesJSON:
@@ -54,6 +57,10 @@ func (m *Mapper) newCell(t *table, s *outbox.Shape, col int, f Format) (cell, er
 	case FormatJSONSchema:
 		c.before = documentBefore(c.typ.Schema)
 		c.null = append(append(c.null, c.before...), "null}"...)
+	}
+	if delegates && c.typ.Schema.Type == "bytes" {
+		// A decimal: the delegate is only asked about what is not null.
+		c.null = nil
 	}
 	return c, nil
 }
@@ -119,6 +126,8 @@ func (c *cell) bytes(m *Mapper, b *outbox.Batch, r *outbox.Row, out *outbox.Mess
 func (m *Mapper) encode(f Format, before []byte, s *connect.Schema, v connect.Value, out *outbox.Messages) []byte {
 	dst := m.buf[:0]
 	switch f {
+	case FormatBytes:
+		dst = append(dst, v.Bytes...)
 	case FormatSimple:
 		dst = connect.AppendSimple(dst, s, v)
 	case FormatString:

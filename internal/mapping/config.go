@@ -151,8 +151,9 @@ const (
 	FormatJSONSchema Format = "json-schema"
 	// FormatBytes takes columns of bytes only: ByteArrayConverter.
 	FormatBytes Format = "bytes"
-	// FormatBytesJSON is bytes for a column of bytes, else JSON: Debezium's
-	// BinaryDataConverter that delegates to JsonConverter.
+	// FormatBytesJSON is bytes for a column of bytes or bits, else JSON:
+	// Debezium's BinaryDataConverter that delegates to JsonConverter. NULL is
+	// null where Connect's type is bytes, as it is for numeric(p,s), too.
 	FormatBytesJSON Format = "bytes-or-json"
 	// FormatBytesJSONSchema is the same with schemas.
 	FormatBytesJSONSchema Format = "bytes-or-json-schema"

@@ -98,6 +98,9 @@ func (m *Mapper) planColumns(t *table, s *outbox.Shape, p *plan) error {
 			return t.invalid("columns.schema-version", "column %q is of type %s; allowed is int", c.Name, c.Type)
 		}
 	}
+	if t.trace != none {
+		return m.checkTrace(t, &s.Columns[t.trace])
+	}
 	return nil
 }
 

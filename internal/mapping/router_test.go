@@ -22,6 +22,10 @@ func (w world) shape(m *Mapper) *outbox.Shape {
 	for _, name := range m.Columns(0) {
 		typ, notNull := strings.CutSuffix(w.types[name], " not null")
 		c := outbox.Column{Name: name, Type: typ, NotNull: notNull, Precision: -1, Scale: -1, Missing: typ == ""}
+		if of, in, ok := strings.Cut(typ, "("); ok {
+			c.Type = of
+			_, _ = fmt.Sscanf(in, "%d,%d", &c.Precision, &c.Scale) // one of them for bits
+		}
 		s.Columns = append(s.Columns, c)
 	}
 	return s
@@ -61,9 +65,9 @@ func order() world {
 	return world{
 		types: map[string]string{"id": "uuid not null", "aggregatetype": "varchar not null", "aggregateid": "varchar not null",
 			"type": "varchar not null", "payload": "jsonb", "n": "int4", "p": "int4", "v": "int4", "b": "bytea", "at": "timestamp",
-			"day": "date", "stamp": "text", "ms": "int8", "trace": "text", "region": "text"},
+			"day": "date", "stamp": "text", "ms": "int8", "bits": "bit(8)", "dec": "numeric(10,2)", "trace": "text", "region": "text"},
 		values: map[string]any{"id": "i-1", "aggregatetype": "order", "aggregateid": "4711", "type": "Created", "payload": `{"a": 1}`,
-			"n": "5", "p": "2", "v": "3", "b": `\x00ff`, "at": "2024-02-29 12:34:56.789012", "day": "2024-02-29",
+			"n": "5", "p": "2", "v": "3", "b": `\x00ff`, "bits": "10000001", "dec": "12.50", "at": "2024-02-29 12:34:56.789012", "day": "2024-02-29",
 			"stamp": "2024-02-29T12:34:56+02", "ms": "1709210096789", "region": "eu",
 			"trace": "#Wed Nov 22\ntraceparent=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\ntracestate=a=b\n"},
 	}
@@ -91,8 +95,8 @@ func TestTables(t *testing.T) {
 		{"regex", Table{Topic: Topic{Regex: "o(r)der", Replacement: "x.$1.$0"}}, nil,
 			`x.r.order -1 "4711" "{\"a\": 1}" id="i-1"`},
 		{"no match", Table{Topic: Topic{Regex: "cart", Replacement: "x"}}, nil, `order -1 "4711" "{\"a\": 1}" id="i-1"`},
-		{"template", Table{Topic: Topic{Template: "{{{region}}}.{type}"}, Key: "{region}-{aggregateid}"}, nil,
-			`{eu}.Created -1 "eu-4711" "{\"a\": 1}" id="i-1"`},
+		{"template", Table{Topic: Topic{Template: "x_{region}.{type}"}, Key: "{{{region}}}-{aggregateid}"}, nil,
+			`x_eu.Created -1 "{eu}-4711" "{\"a\": 1}" id="i-1"`},
 		{"headers", Table{IDHeader: "eventId", Headers: []Header{{Column: "type"}, {Column: "n", Name: "number"}, {Name: "source", Value: "shop"},
 			{Name: "lsn", Meta: MetaPosition}, {Name: "nth", Meta: MetaOrdinal}}}, nil,
 			`outbox.event.order -1 "4711" "{\"a\": 1}" eventId="i-1" type="Created" number="5" source="shop" lsn="0/2" nth="5"`},
@@ -109,6 +113,15 @@ func TestTables(t *testing.T) {
 		{"bytes", Table{Payload: "b", ValueFormat: FormatBytes}, nil, `outbox.event.order -1 "4711" "\x00\xff" id="i-1"`},
 		{"empty bytes", Table{Payload: "b", ValueFormat: FormatBytes}, map[string]any{"b": `\x`}, `outbox.event.order -1 "4711" "" id="i-1"`},
 		{"null bytes", Table{Payload: "b", ValueFormat: FormatBytesJSON}, map[string]any{"b": nil}, `outbox.event.order -1 "4711" null id="i-1"`},
+		{"bits", Table{Payload: "bits", KeyFormat: FormatBytesJSON, ValueFormat: FormatBytesJSON}, nil, `outbox.event.order -1 "\"4711\"" "\x81" id="i-1"`},
+		{"no bit set", Table{Payload: "bits", ValueFormat: FormatBytesJSONSchema}, map[string]any{"bits": "00000000"}, `outbox.event.order -1 "4711" "" id="i-1"`},
+		{"null bits", Table{Payload: "bits", ValueFormat: FormatBytesJSONSchema}, map[string]any{"bits": nil}, `outbox.event.order -1 "4711" null id="i-1"`},
+		{"bits as json", Table{Payload: "bits", ValueFormat: FormatJSON}, nil, `outbox.event.order -1 "4711" "\"gQ==\"" id="i-1"`},
+		{"decimal", Table{Payload: "dec", ValueFormat: FormatBytesJSON}, nil, `outbox.event.order -1 "4711" "\"BOI=\"" id="i-1"`},
+		{"null decimal", Table{Payload: "dec", ValueFormat: FormatBytesJSON}, map[string]any{"dec": nil}, `outbox.event.order -1 "4711" null id="i-1"`},
+		{"null decimal with schema", Table{Payload: "dec", ValueFormat: FormatBytesJSONSchema}, map[string]any{"dec": nil}, `outbox.event.order -1 "4711" null id="i-1"`},
+		{"decimal that is no number", Table{Payload: "dec", ValueFormat: FormatBytesJSON}, map[string]any{"dec": "NaN"}, `outbox.event.order -1 "4711" null id="i-1"`},
+		{"null decimal as json", Table{Payload: "dec", ValueFormat: FormatJSON}, map[string]any{"dec": nil}, `outbox.event.order -1 "4711" "null" id="i-1"`},
 		{"null json", Table{ValueFormat: FormatBytesJSON}, map[string]any{"payload": nil}, `outbox.event.order -1 "4711" "null" id="i-1"`},
 		{"hex", Table{Payload: "b", ValueFormat: FormatString, Modes: connect.Modes{Binary: "hex"}}, nil, `outbox.event.order -1 "4711" "00ff" id="i-1"`},
 		{"timestamp", Table{Timestamp: "at"}, nil, `outbox.event.order -1 "4711" "{\"a\": 1}" id="i-1" @1709210096789`},
@@ -176,11 +189,13 @@ func TestMorePoison(t *testing.T) {
 			`column at: "infinity" is no date or time in the ISO form that the server was asked for`},
 		{"hex", Table{Payload: "b", ValueFormat: FormatBytes}, map[string]any{"b": "00"},
 			"column b is not in the hex form that the server was asked for"},
+		{"money", Table{HeaderFormat: FormatSimple, Headers: []Header{{Column: "amount"}}}, map[string]any{"amount": "1.234,50 €"},
+			"column amount is no amount of money as the locale C has it, such as -$1,234.50: lc_monetary of the session is another"},
 		{"array", Table{HeaderFormat: FormatSimple, Headers: []Header{{Column: "list"}}}, map[string]any{"list": "{{1},{2}}"},
 			"column list is no array of one dimension"},
 	} {
 		w := order()
-		w.types["list"] = "_int4"
+		w.types["list"], w.types["amount"] = "_int4", "money"
 		for k, v := range c.set {
 			w.values[k] = v
 		}
@@ -214,6 +229,21 @@ func TestBadMappings(t *testing.T) {
 		{"template", Table{Topic: Topic{Template: "a{b"}}, at + `topic: "{b" is not closed or empty; a column stands in braces, {{ is a brace`},
 		{"stray brace", Table{Key: "a}b"}, at + `key: "}b" is not closed or empty; a column stands in braces, {{ is a brace`},
 		{"regex", Table{Topic: Topic{Regex: "(", Replacement: "x"}}, at + "topic: regex: missing closing ): `(`"},
+		{"open class", Table{Topic: Topic{Regex: "[a", Replacement: "x"}}, at + "topic: regex: missing closing ]: `[a`"},
+		{"digit in class", Table{Topic: Topic{Regex: `[\12]`, Replacement: "x"}}, at + `topic: regex: \1 inside of [...]: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise`},
+		{"flag of a group", Table{Topic: Topic{Regex: "(?s:.)", Replacement: "x"}}, at + "topic: regex: flag in (?s:.): the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise"},
+		{"lines", Table{Topic: Topic{Regex: "(?im)a", Replacement: "x"}}, at + "topic: regex: flag in (?im)a: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise"},
+		{"illegal topic", Table{Topic: Topic{Template: "orders/{region}"}}, at + `topic: "orders/" has a character that no topic's name may have; allowed are a-z A-Z 0-9 . _ -`},
+		{"illegal replacement", Table{Topic: Topic{Regex: "(.*)", Replacement: `x\$$1`}}, at + `topic: "x$" has a character that no topic's name may have; allowed are a-z A-Z 0-9 . _ -`},
+		{"long topic", Table{Topic: Topic{Template: strings.Repeat("x", 250) + "{region}"}}, at + "topic: its own characters are 250, and Kafka takes names of 249"},
+		{"empty replacement", Table{Topic: Topic{Regex: "(.*)"}}, at + "topic: the replacement is empty, and no topic has an empty name"},
+		{"dots", Table{Topic: Topic{Template: ".."}}, at + `topic: ".." is no topic name`},
+		{"idle route", Table{AggregateType: "type", Topic: Topic{Template: "x.{region}"}}, at + "columns.aggregatetype: has no effect beside a topic template without {type}"},
+		{"idle key", Table{AggregateID: "type", Key: "x.{region}"}, at + "columns.aggregateid: has no effect beside a key without {type}"},
+		{"idle schema name", Table{SchemaName: "x", ValueFormat: FormatJSONSchema}, at + "schema-name: has no effect without envelope"},
+		{"idle types", Table{Modes: connect.Modes{Decimal: "string"}}, at + "types: has no effect on the format text; formats takes the others"},
+		{"trace of a number", Table{Traceparent: "n"}, at + `columns.traceparent: column "n" is of type int4; allowed are texts`},
+		{"trace of bytes", Table{Traceparent: "b"}, at + `columns.traceparent: column "b" is of type bytea; allowed are texts`},
 		{"lookahead", Table{Topic: Topic{Regex: "(?=a)b", Replacement: "x"}}, at + "topic: regex: invalid or unsupported Perl syntax: `(?=`"},
 		{"nested class", Table{Topic: Topic{Regex: "[a[b]]", Replacement: "x"}}, at + "topic: regex: [ inside of [...]: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise"},
 		{"back reference", Table{Topic: Topic{Regex: `(a)\1`, Replacement: "x"}}, at + `topic: regex: \1: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise`},
@@ -275,6 +305,14 @@ func TestJavaRegex(t *testing.T) {
 		{"(?i)(order|cart)s?", "rt.$1", "Orders", "rt.Order"},
 		{"", "x", "", "x"},
 		{"[]a]+", "x", "]a", "x"},
+		{"(?is)A.b", "x", "a\nB", "x"},
+		{"(?i)A.b", "x", "a\nB", "a\nB"},
+		{"(?i-s)A.b", "x", "a\nB", "a\nB"},
+		{`a\vb`, "x", "a\u2028b", "x"},
+		{`a[\v.]b`, "x", "a\rb", "x"},
+		{`a[\\s]b`, "x", `a\b`, "x"},
+		{`a[\\s]b`, "x", "a b", "a b"},
+		{`a[^\s]b`, "x", "a\vb", "a\vb"},
 	} {
 		r, err := newRegex(c.regex, c.replacement)
 		if err != nil {
@@ -374,5 +412,30 @@ func BenchmarkTables(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows.Rows)), "ns/row")
 		})
+	}
+}
+
+// What says something is not idle: with the column in the template, with
+// another format, as the subject of an event.
+func TestNotIdle(t *testing.T) {
+	for name, table := range map[string]Table{
+		"route":     {AggregateType: "type", Topic: Topic{Template: "x.{type}"}},
+		"key":       {AggregateID: "type", Key: "{type}"},
+		"subject":   {AggregateID: "type", Key: "{region}", CloudEvents: &CloudEvents{Source: "shop"}},
+		"types":     {HeaderFormat: FormatSimple, Modes: connect.Modes{Decimal: "string"}},
+		"name":      {ValueFormat: FormatJSON, SchemaName: "x", Envelope: []Field{{Column: "n"}}}, // as convert writes it
+		"expansion": {ValueFormat: FormatJSON, Payload: "b", Expand: true},                        // Debezium leaves bytes alone
+		"trace":     {Traceparent: "stamp"},
+	} {
+		if _, err := order().run(t, table); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNoTables(t *testing.T) {
+	const want = "--outbox-table: no outbox table is configured"
+	if _, err := New(Config{}); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -74,6 +74,12 @@ func newTable(cfg Table) (*table, error) {
 			return nil, t.invalid("key", "%s", err)
 		}
 	}
+	if err := t.checkTopic(); err != nil {
+		return nil, err
+	}
+	if err := t.checkIdle(cfg); err != nil {
+		return nil, err
+	}
 	t.idKey = []byte(t.IDHeader)
 	t.place()
 	if err := t.placeAttributes(); err != nil {

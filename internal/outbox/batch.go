@@ -30,8 +30,10 @@ type Shape struct {
 type Column struct {
 	Name string `json:"name"`
 	// Type is the database's own name of the type, such as "uuid" or "jsonb";
-	// for a type without a well-known name "oid:NUMBER". A PostgreSQL domain
-	// has the name of what it is based on, an enumeration is "enum".
+	// for a type of the application's own the name with its schema, such as
+	// "public.colour[]", or "oid:NUMBER" where the catalog does not have it. A
+	// PostgreSQL domain has the name of what it is based on, an enumeration is
+	// "enum".
 	Type string `json:"type"`
 	// Missing says that the table has no such column, and that the mapping can
 	// do without it: the cell is always NULL.

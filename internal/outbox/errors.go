@@ -11,6 +11,10 @@ var (
 	ErrEnd = errors.New("reached the position to stop at")
 	// ErrClosed is returned by a Handoff after Close.
 	ErrClosed = errors.New("hand-over is closed")
+	// ErrOtherServer says that the source's address leads to another server
+	// than the one that was proven: what is read on belongs to neither, so
+	// everything begins anew there.
+	ErrOtherServer = errors.New("another server answers now")
 )
 
 // Refusal means that an operator must decide: going on could lose, double or

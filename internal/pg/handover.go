@@ -33,14 +33,28 @@ type Left struct {
 // moves nothing on the server. What cannot be proven is a Refusal.
 func (s *Source) Resume(ctx context.Context, l Left) (outbox.Resume, error) {
 	at := s.resumeAt(lsn(l.Commit))
-	if l.Transaction == 0 {
-		return at, nil
-	}
-	if err := s.Prove(ctx, at); err != nil {
+	x, err := s.control()
+	if err != nil {
 		return at, err
 	}
-	c := &counter{left: l, result: at}
-	if err := s.count(ctx, c); err != nil {
+	sl, err := s.loadSlot(ctx, x, s.cfg.Slot)
+	if err != nil {
+		return at, err
+	}
+	c := &counter{left: l, result: at, slot: sl.name, late: sl.confirmed > lsn(l.Commit)}
+	if l.Transaction == 0 {
+		if c.late {
+			return at, c.tooLate(sl.confirmed)
+		}
+		return at, nil
+	}
+	if c.late {
+		c.result = s.resumeAt(sl.confirmed)
+	}
+	if err := s.Prove(ctx, c.result); err != nil {
+		return at, err
+	}
+	if err := s.count(ctx, c, sl.confirmed); err != nil {
 		return at, fmt.Errorf("count the rows of transaction %d that are published: %w", l.Transaction, err)
 	}
 	return c.result, nil
@@ -51,20 +65,22 @@ func (s *Source) Resume(ctx context.Context, l Left) (outbox.Resume, error) {
 type counter struct {
 	left   Left
 	f      *feed
-	result outbox.Resume // Position is where Left.Commit is
+	result outbox.Resume // Position is where the reading begins
+	slot   string
+	// late says that the slot begins behind the last commit. What lies between
+	// cannot be read; but when the transaction that was being read comes first,
+	// there is nothing in between: the other reader would have been there.
+	late bool
 
+	met  bool   // the transaction came, with outbox rows
 	done uint64 // rows at or before Left.Change
 	same uint64 // rows at Left.Change
 }
 
-// count reads the log from the last commit on until c has its result, or the
-// log ends.
-func (s *Source) count(ctx context.Context, c *counter) error {
+// count reads the log until c has its result, or the log ends. confirmed is
+// where the slot is.
+func (s *Source) count(ctx context.Context, c *counter, confirmed lsn) error {
 	x, err := s.control()
-	if err != nil {
-		return err
-	}
-	sl, err := s.loadSlot(ctx, x, s.cfg.Slot)
 	if err != nil {
 		return err
 	}
@@ -79,10 +95,14 @@ func (s *Source) count(ctx context.Context, c *counter) error {
 	defer st.close()
 	// The server is told nothing that it does not know: whoever changes his mind
 	// finds the slot as it was.
-	var confirmed atomic.Uint64
-	confirmed.Store(uint64(sl.confirmed))
+	var told atomic.Uint64
+	told.Store(uint64(confirmed))
+	from, err := positionLSN(c.result.Position)
+	if err != nil {
+		return err
+	}
 	h := outbox.NewHandoff(1, outbox.Limits{Rows: 1, Bytes: 1}, c.result)
-	if st.f, err = newFeed(s.cfg.Tables, c.result, lsn(c.left.Commit), h, end, &confirmed); err != nil {
+	if st.f, err = newFeed(s.cfg.Tables, c.result, from, h, end, &told); err != nil {
 		return err
 	}
 	st.f.describe = s.describe
@@ -115,6 +135,8 @@ func (c *counter) run(ctx context.Context, st *stream) error {
 	close(stop)
 	helper.Wait()
 	switch fail := st.p.fail.Load(); {
+	case errors.Is(err, outbox.ErrEnd) && c.late && !c.met:
+		return c.tooLate(c.f.done)
 	case errors.Is(err, outbox.ErrEnd):
 		return nil
 	case context.Cause(ctx) != nil:
@@ -174,6 +196,9 @@ func (c *counter) message(ctx context.Context, body []byte) error {
 // row takes an outbox row that begins at a place.
 func (c *counter) row(at lsn) error {
 	if c.f.begin.xid != c.left.Transaction {
+		if c.late {
+			return c.tooLate(c.f.done)
+		}
 		if c.f.begin.final < lsn(c.left.Change) {
 			return outbox.Refuse(ReasonOpen, "configure the tables that it captures, or set a position",
 				"transaction %d, committed at %s, has outbox rows and stands between the last commit at %s and transaction %d: the other reader does not capture them",
@@ -183,6 +208,7 @@ func (c *counter) row(at lsn) error {
 		// come before this one.
 		return outbox.ErrEnd
 	}
+	c.met = true
 	if at <= lsn(c.left.Change) {
 		c.done++
 	}
@@ -190,6 +216,12 @@ func (c *counter) row(at lsn) error {
 		c.same++
 	}
 	return nil
+}
+
+// tooLate refuses a slot that does not reach back to where the other reader is.
+func (c *counter) tooLate(at lsn) error {
+	return outbox.Refuse(ReasonSlotMoved, "let the other reader go on until it has published something that was inserted since the slot was made, and stop it again",
+		"replication slot %s begins behind the last commit at %s that the other reader has done with: what was committed before %s cannot be read", c.slot, lsn(c.left.Commit), at)
 }
 
 // ended takes the end of the transaction that was being read, which has so many

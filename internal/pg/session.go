@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +32,9 @@ type session struct {
 	mu   sync.Mutex // guards conn
 	conn *pgconn.PgConn
 	pid  uint32
+	// cents is how many digits money has after the point where lc_monetary is
+	// what the database says, and not C.
+	cents int
 }
 
 // dialConfig is what every connection has in common. The settings that shape
@@ -54,6 +58,7 @@ func (s *Source) dialConfig(ctx context.Context) (*pgconn.Config, error) {
 		"extra_float_digits":                  "3",
 		"timezone":                            "UTC",
 		"bytea_output":                        "hex",
+		"lc_monetary":                         "C",
 		"xmloption":                           "content",
 		"search_path":                         "pg_catalog",
 		"idle_session_timeout":                "0",
@@ -84,11 +89,34 @@ func (s *Source) open(ctx context.Context, step string) (*session, error) {
 		return nil, err
 	}
 	c.RuntimeParams["statement_timeout"] = askTimeout
+	delete(c.RuntimeParams, "lc_monetary") // see setMoney
 	conn, err := pgconn.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, s.connectError(step, err)
 	}
-	return &session{conn: conn, pid: conn.PID()}, nil
+	x := &session{conn: conn, pid: conn.PID()}
+	if err := x.setMoney(ctx); err != nil {
+		x.close()
+		return nil, fmt.Errorf("%s: %w", step, err)
+	}
+	return x, nil
+}
+
+// setMoney asks for the locale C, as dialConfig does of the others, and notes
+// what it hides: money is stored as a whole number of the currency's smallest
+// parts, and shown as if a hundred of them made one in every currency.
+func (x *session) setMoney(ctx context.Context) error {
+	r, err := x.row(ctx, "select scale('1'::money::numeric)")
+	if err == nil {
+		x.cents, err = strconv.Atoi(r[0])
+	}
+	if err == nil {
+		_, err = x.query(ctx, "set lc_monetary = 'C'")
+	}
+	if err != nil {
+		return fmt.Errorf("set the form of money: %w", err)
+	}
+	return nil
 }
 
 // openReplication makes a replication connection that can also run SQL, see

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 )
@@ -17,10 +18,11 @@ type columnFacts struct {
 	notNull  bool
 	labels   string
 	def      string // expression of the default
+	cents    int    // of money: see session.cents
 }
 
-// A domain is followed to what it is based on. Types outside of pg_catalog are
-// known by name only where the extension is.
+// A domain is followed to what it is based on. Types outside of pg_catalog have
+// the name of their schema before theirs, except those that the mapping knows.
 const columnsSQL = `
 with recursive c as (
   select a.attnum, a.attname, a.atttypid as declared, a.attnotnull as required, t.oid as typ, t.typtype, t.typbasetype,
@@ -34,7 +36,7 @@ with recursive c as (
 select c.attname, c.declared, c.mod, c.required,
   case when c.typtype = 'e' then 'enum'
     when t.typnamespace = 'pg_catalog'::regnamespace or t.typname in ('citext', 'ltree') then t.typname
-    else 'oid:' || t.oid end,
+    else format_type(t.oid, null) end,
   coalesce((select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid), ''),
   coalesce((select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
     where d.adrelid = $1::oid and d.adnum = c.attnum and a.attgenerated = ''), '')
@@ -53,7 +55,7 @@ func loadColumns(ctx context.Context, x *session, oid string) (map[string]column
 		if err1 != nil || err2 != nil {
 			return nil, fmt.Errorf("look up the columns of a table: %q is described oddly", r[0])
 		}
-		facts[r[0]] = columnFacts{declared: uint32(declared), mod: int32(mod), notNull: r[3] == "t", typ: r[4], labels: r[5], def: r[6]}
+		facts[r[0]] = columnFacts{declared: uint32(declared), mod: int32(mod), notNull: r[3] == "t", typ: r[4], labels: r[5], def: r[6], cents: x.cents}
 	}
 	return facts, nil
 }
@@ -117,10 +119,18 @@ func (f *tableFacts) shape(index int, t Table) *outbox.Shape {
 
 // fits asks the mapping whether it can do with a table.
 func (s *Source) fits(index int, f *tableFacts) error {
+	t := s.cfg.Tables[index]
+	for _, name := range t.Columns {
+		if d := f.details[name]; strings.TrimPrefix(d.typ, "_") == "money" && d.cents != 2 {
+			return outbox.Refuse(ReasonColumn, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE numeric, or map another column", t.quoted(), quoteIdent(name)),
+				"column %q of table %s is money, which has %d digits after the point in this database (lc_monetary) and 2 in the log as tailer reads it",
+				name, t, d.cents)
+		}
+	}
 	if s.cfg.Check == nil {
 		return nil
 	}
-	return s.cfg.Check(f.shape(index, s.cfg.Tables[index]))
+	return s.cfg.Check(f.shape(index, t))
 }
 
 // describe gives the facts that Connect found, or asks for them again.

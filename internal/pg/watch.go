@@ -28,8 +28,13 @@ func (s *Source) watchSession(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	r, err := x.row(ctx, `select system_identifier, pg_is_in_recovery() from pg_control_system()`)
-	if err == nil && (r[0] != s.id.system || r[1] == "t") {
-		err = fmt.Errorf("another server answers now (system %s, in recovery: %s)", r[0], r[1])
+	switch {
+	case err != nil:
+	case r[0] != s.id.system:
+		err = fmt.Errorf("%w (system %s, before: %s)", outbox.ErrOtherServer, r[0], s.id.system)
+	case r[1] == "t":
+		// The one that we read from may well be in order still.
+		err = errors.New("a server in recovery answers now")
 	}
 	if err != nil {
 		x.close()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tailer-io/tailer/internal/checkpoint"
 	"github.com/tailer-io/tailer/internal/deadletter"
@@ -144,13 +146,41 @@ func (v *verdict) halt() error {
 }
 
 func refuseHalted(h *checkpoint.Halted, published string) error {
-	q := outbox.Poison{Table: h.Table, ID: h.ID, Position: h.Position, Reason: h.Reason}
-	return outbox.Refuse("poison", fmt.Sprintf("make it fit (topic limits, rights, mapping, --max-row-bytes) and start again; or "+
-		"`tailer checkpoint skip --id %s` steps over this row, with --dead-letter keeping it; or run with --on-poison dead-letter or skip", quoteShell(h.ID)),
+	q := outbox.Poison{Table: h.Table, ID: shortID(h.ID), Position: h.Position, Reason: h.Reason}
+	return outbox.Refuse("poison", "make it fit (topic limits, rights, mapping, --max-row-bytes) and start again; or "+
+		skipHint(h.ID)+"run with --on-poison dead-letter or skip",
 		"%s; %s", q.Error(), published)
 }
 
-// quoteShell writes a word as a shell reads it.
+// shownID is how many bytes of an id people are shown.
+const shownID = 200
+
+// shortID is an id as people are shown it, once.
+func shortID(id string) string {
+	if len(id) <= shownID {
+		return id
+	}
+	end := shownID
+	for !utf8.RuneStart(id[end]) {
+		end--
+	}
+	return fmt.Sprintf("%s... (%d bytes)", id[:end], len(id))
+}
+
+// skipHint tells how to step over the row with an id, if that can be typed.
+func skipHint(id string) string {
+	const steps = " steps over this row, with --dead-letter keeping it; or "
+	switch {
+	case strings.ContainsRune(id, 0):
+		return "" // no program can be given it
+	case len(id) > shownID:
+		return "`tailer checkpoint skip --id ID`, with the whole id as `tailer checkpoint show` has it," + steps
+	}
+	return "`tailer checkpoint skip --id " + quoteShell(id) + "`" + steps
+}
+
+// quoteShell writes a word as a shell reads it: bash, ksh and zsh where a
+// character cannot be shown.
 func quoteShell(s string) string {
 	plain := func(c rune) bool {
 		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.:/@%+=,", c)
@@ -158,7 +188,31 @@ func quoteShell(s string) string {
 	if s != "" && strings.TrimFunc(s, plain) == "" {
 		return s
 	}
+	if strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return escapeShell(s)
+	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// escapeShell writes a word of several lines, or worse, in one.
+func escapeShell(s string) string {
+	var b strings.Builder
+	b.WriteString("$'")
+	for _, c := range s {
+		switch {
+		case c == '\'' || c == '\\':
+			b.WriteString(`\` + string(c))
+		case c == '\n':
+			b.WriteString(`\n`)
+		case unicode.IsPrint(c):
+			b.WriteRune(c)
+		default:
+			for _, x := range []byte(string(c)) {
+				fmt.Fprintf(&b, `\x%02x`, x)
+			}
+		}
+	}
+	return b.String() + "'"
 }
 
 // snapshotHalted ends a snapshot at a row that cannot be published.

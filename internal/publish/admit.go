@@ -127,13 +127,25 @@ func (k *Kafka) misfit(t *topic, msg *outbox.Message, now time.Time) string {
 	if msg.Time.IsZero() {
 		return ""
 	}
-	switch ms := msg.Time.UnixMilli(); {
-	case ms < 0 || ms > maxTime:
-		return fmt.Sprintf("Kafka cannot store the time %s", msg.Time.UTC().Format(time.RFC3339))
+	if reason := unstorable(msg); reason != "" {
+		return reason
+	}
+	switch {
 	case now.Sub(msg.Time) > t.limits.before:
 		return fmt.Sprintf("its time %s is older than %s of topic %s allows", msg.Time.UTC().Format(time.RFC3339), configBefore, t.name)
 	case msg.Time.Sub(now) > t.limits.after:
 		return fmt.Sprintf("its time %s is further ahead than %s of topic %s allows", msg.Time.UTC().Format(time.RFC3339), configAfter, t.name)
+	}
+	return ""
+}
+
+// unstorable says why no topic can store the time of a message; "" when it can.
+func unstorable(msg *outbox.Message) string {
+	if msg.Time.IsZero() {
+		return ""
+	}
+	if ms := msg.Time.UnixMilli(); ms < 0 || ms > maxTime {
+		return fmt.Sprintf("Kafka cannot store the time %s", msg.Time.UTC().Format(time.RFC3339))
 	}
 	return ""
 }

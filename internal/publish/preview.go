@@ -10,11 +10,13 @@ import (
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
-// Illegal says why no topic may have the name of a message's; "" for a legal
-// name.
+// Illegal says why no topic can take a message, whatever its settings: because
+// of the topic's name, or of the time. "" when one can.
 func Illegal(msg *outbox.Message) (reason string) {
-	reason, _ = legalTopic(msg.Topic)
-	return reason
+	if reason, ok := legalTopic(msg.Topic); !ok {
+		return reason
+	}
+	return unstorable(msg)
 }
 
 // Preview does for one message what Admit does, and creates nothing: it puts

@@ -58,6 +58,18 @@ func TestPreview(t *testing.T) {
 			t.Errorf("got %q, want %q", reason, c.want)
 		}
 	}
+	none := msgs(r.topic+"-none", "k=1")
+	for _, at := range []time.Time{time.UnixMilli(-1), time.UnixMilli(maxTime + 1)} {
+		m := none.List[0]
+		m.Time = at
+		want := "Kafka cannot store the time " + at.UTC().Format(time.RFC3339)
+		if exists, reason := preview(&m); exists || reason != want {
+			t.Errorf("no topic: %t, %q, want %q", exists, reason, want)
+		}
+		if got := Illegal(&m); got != want {
+			t.Errorf("without Kafka: %q, want %q", got, want)
+		}
+	}
 	if got := Illegal(&bad.List[0]); !strings.Contains(got, "has a character") {
 		t.Errorf("without Kafka: %q", got)
 	}

@@ -163,6 +163,8 @@ func (x expander) merge(left, right *Schema) *Schema {
 // data makes the value that the schema describes.
 func (x expander) data(n *node, s *Schema) (Value, error) {
 	switch {
+	case n.kind == Null && !s.Optional:
+		return Value{}, errExpand // among objects whose schemas were merged
 	case n.kind == Null:
 		return Value{}, nil
 	case s.Type == "array" && n.kind == Array:

@@ -33,6 +33,17 @@ func TestExpand(t *testing.T) {
 		{`{"a":[[],[]]}`, "", false},
 		{`{"a":[null]}`, "", false},
 		{`{"a":[{"x":1},{"x":"s"}]}`, "", false},
+		{`{"a":[{"x":1},null,{"x":2}]}`, `{"a":[{"x":1},null,{"x":2}]}`, false},
+		{`{"a":[{"x":1},null,{"y":2}]}`, "", false}, // the merged schema takes no null
+		{`{"a":[[{"x":1},{"y":2}],[null]]}`, "", false},
+		{`{"` + strings.Repeat("x", 50000) + `":1}`, `{"` + strings.Repeat("x", 50000) + `":1}`, false},
+		{`{"` + strings.Repeat("é", 50000) + `":1}`, `{"` + strings.Repeat("é", 50000) + `":1}`, false},
+		{`{"` + strings.Repeat("\\n", 50000) + `":1}`, `{"` + strings.Repeat("\\n", 50000) + `":1}`, false},
+		{`{"` + strings.Repeat("x", 50001) + `":1}`, "", false},
+		{`{"` + strings.Repeat("😀", 25001) + `":1}`, "", false}, // two of Java's characters each
+		{`{"a":{"` + strings.Repeat("é", 50001) + `":1}}`, "", false},
+		{`{"a":"` + strings.Repeat("x", 20_000_000) + `"}`, `{"a":"` + strings.Repeat("x", 20_000_000) + `"}`, false},
+		{`{"a":"` + strings.Repeat("x", 20_000_001) + `"}`, "", false},
 		{`{"a":[{"o":{"x":1}},{"o":{"y":1}}]}`, "", false}, // y would be lost
 		{`{"a":9223372036854775808}`, "", false},
 		{`{"":1}`, "", false},
@@ -56,7 +67,7 @@ func TestExpand(t *testing.T) {
 			got = string(AppendJSON(nil, s, v))
 		}
 		if got != c.want {
-			t.Errorf("%.80s: got %s (%v), want %s", c.text, got, err, c.want)
+			t.Errorf("%.80s: got %.80s (%v), want %.80s", c.text, got, err, c.want)
 		}
 	}
 }

@@ -14,6 +14,8 @@ var errJSON = errors.New("is no JSON")
 const (
 	maxDepth  = 1000
 	maxNumber = 1000
+	maxName   = 50_000     // in Java's characters, see units
+	maxString = 20_000_000 // the same
 )
 
 // node is a JSON value as Jackson's tree has it: kinds Null, Bool, Int (it
@@ -70,7 +72,7 @@ func (p *parser) value() (node, error) {
 		p.depth--
 		return n, err
 	case '"':
-		s, err := p.text()
+		s, err := p.text(maxString)
 		return node{kind: String, value: Text(s)}, err
 	case 't':
 		return p.word("true", node{kind: Bool, value: Value{Kind: Bool, Int: 1}})
@@ -102,7 +104,7 @@ func (p *parser) object() (node, error) {
 		if c != '"' {
 			return node{}, errJSON
 		}
-		name, err := p.text()
+		name, err := p.text(maxName)
 		if err != nil || p.next() != ':' {
 			return node{}, errJSON
 		}
@@ -217,8 +219,9 @@ func (p *parser) number() (node, error) {
 	return node{kind: Int, value: Value{Kind: Int, Int: i}}, nil
 }
 
-// text reads a string. Half a surrogate pair stays what it is, in three bytes.
-func (p *parser) text() ([]byte, error) {
+// text reads a string of at most limit units. Half a surrogate pair stays what
+// it is, in three bytes.
+func (p *parser) text(limit int) ([]byte, error) {
 	out := []byte{}
 	s := p.s[1:]
 	for {
@@ -232,6 +235,9 @@ func (p *parser) text() ([]byte, error) {
 		}
 		if s[i] == '"' {
 			p.s = s[i+1:]
+			if len(out) > limit && units(out) > limit {
+				return nil, errJSON
+			}
 			return out, nil
 		}
 		var err error
@@ -239,6 +245,20 @@ func (p *parser) text() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// units is the length of a text in Java: what UTF-8 has four bytes for counts
+// twice.
+func units(text []byte) (n int) {
+	for _, c := range text {
+		switch {
+		case c >= 0xf0:
+			n += 2
+		case c < 0x80 || c >= 0xc0:
+			n++
+		}
+	}
+	return n
 }
 
 func unescape(out, s []byte) ([]byte, []byte, error) {

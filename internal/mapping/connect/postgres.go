@@ -3,6 +3,7 @@ package connect
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -141,27 +142,54 @@ func postgresNumeric(c Column, m Modes) (Type, error) {
 	return t, nil
 }
 
-// postgresMoney reads an amount as the server writes it in the locale C: with
-// a sign, a currency sign and commas that are not part of the number.
+// postgresMoney reads an amount as the server writes it in the locale C.
 func postgresMoney(m Modes) (Type, error) {
-	number := func(text []byte) []byte {
-		out := make([]byte, 0, len(text))
-		for _, c := range text {
-			if c == '-' || c == '.' || c >= '0' && c <= '9' {
-				out = append(out, c)
-			}
-		}
-		return out
-	}
 	switch m.Decimal {
 	case "double":
 		f := float("double", Float64, 64)
-		return Type{Schema: f.Schema, Read: func(t []byte) (Value, error) { return f.Read(number(t)) }}, nil
+		return Type{Schema: f.Schema, Read: func(t []byte) (Value, error) {
+			n, err := appendAmount(nil, t)
+			if err != nil {
+				return Value{}, err
+			}
+			return f.Read(n)
+		}}, nil
 	case "string":
-		return formatted("", func(dst, text []byte) ([]byte, error) { return append(dst, number(text)...), nil }), nil
+		return formatted("", appendAmount), nil
 	}
-	return Type{Schema: decimalSchema(2), Read: func(t []byte) (Value, error) { return decimalOf(number(t), 2) }}, nil
+	return Type{Schema: decimalSchema(2), Read: func(t []byte) (Value, error) {
+		n, err := appendAmount(nil, t)
+		if err != nil {
+			return Value{}, err
+		}
+		return decimalOf(n, 2)
+	}}, nil
 }
+
+var errMoney = errors.New("is no amount of money as the locale C has it, such as -$1,234.50: lc_monetary of the session is another")
+
+// appendAmount appends the number in an amount such as -$1,234.50. What other
+// locales write is refused: there, a point may stand between thousands.
+func appendAmount(dst, text []byte) ([]byte, error) {
+	rest, minus := bytes.CutPrefix(text, []byte("-"))
+	rest, dollar := bytes.CutPrefix(rest, []byte("$"))
+	whole, cents, point := bytes.Cut(rest, []byte("."))
+	if !dollar || !point || len(cents) != 2 || !allDigits(cents) {
+		return dst, errMoney
+	}
+	if minus {
+		dst = append(dst, '-')
+	}
+	for i, group := range bytes.Split(whole, []byte(",")) {
+		if !allDigits(group) || len(group) > 3 || i > 0 && len(group) != 3 {
+			return dst, errMoney
+		}
+		dst = append(dst, group...)
+	}
+	return append(append(dst, '.'), cents...), nil
+}
+
+func allDigits(text []byte) bool { return len(text) > 0 && len(bytes.Trim(text, "0123456789")) == 0 }
 
 func postgresPoint() Type {
 	schema := &Schema{Type: "struct", Name: "io.debezium.data.geometry.Point", Version: 1, Doc: "Geometry (POINT)", Fields: []Field{

@@ -54,6 +54,9 @@ func (s *Schema) Equal(o *Schema) bool {
 		slices.EqualFunc(s.Fields, o.Fields, func(a, b Field) bool { return a.Name == b.Name && a.Schema.Equal(b.Schema) })
 }
 
+// IsDecimal reports whether values are numbers, whatever Type says.
+func (s *Schema) IsDecimal() bool { return s.Name == nameDecimal }
+
 // field is the index of a field, -1 if there is none.
 func (s *Schema) field(name string) int {
 	return slices.IndexFunc(s.Fields, func(f Field) bool { return f.Name == name })
