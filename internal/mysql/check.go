@@ -3,9 +3,7 @@ package mysql
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -48,7 +46,7 @@ func (s *Source) Check(ctx context.Context) []outbox.Finding {
 	s.checkFilters(ctx, x, &r)
 	s.checkDurable(&r)
 	s.checkReplica(ctx, x, &r)
-	s.checkRetention(&r)
+	s.checkRetention(ctx, x, &r)
 	s.checkTables(ctx, x, &r)
 	s.checkDump(ctx, x, &r)
 	return r.List
@@ -73,7 +71,7 @@ func (s *Source) checkLog(r *outbox.Findings) {
 		r.OK("binlog_row_metadata", "%s", v)
 	} else {
 		r.Warn("binlog_row_metadata", "SET GLOBAL binlog_row_metadata = 'FULL' and in the configuration file",
-			"%s: the log does not name its columns, and when the table is changed while rows wait to be read, tailer stops or takes one column for another of the same type", v)
+			"%s: the log does not name its columns: tailer stops when a mapped column is changed, and rows that wait while one is changed may be published with columns of the same type mixed up before it stops", v)
 	}
 	if s.id.kind == outbox.MariaDB {
 		if v := s.id.vars["gtid_strict_mode"]; strings.EqualFold(v, "ON") {
@@ -162,25 +160,6 @@ func (s *Source) checkReplica(ctx context.Context, x *session, r *outbox.Finding
 		return
 	}
 	r.Warn("replication", "point --source-url at the primary unless this is meant", "the server is a replica: rows are published after they have arrived here")
-}
-
-// checkRetention looks at how long tailer may be away.
-func (s *Source) checkRetention(r *outbox.Findings) {
-	const fix = "SET GLOBAL binlog_expire_logs_seconds = 604800 and in the configuration file " +
-		"(RDS: CALL mysql.rds_set_configuration('binlog retention hours', 168); Cloud SQL: flag binlog_expire_logs_seconds or log retention days; Azure: server parameter)"
-	seconds, err := strconv.ParseFloat(s.id.vars["binlog_expire_logs_seconds"], 64)
-	if err != nil || seconds == 0 {
-		days, _ := strconv.ParseFloat(s.id.vars["expire_logs_days"], 64)
-		seconds = days * 86400
-	}
-	switch keep := time.Duration(seconds) * time.Second; {
-	case strings.EqualFold(s.id.vars["binlog_expire_logs_auto_purge"], "OFF"), seconds == 0:
-		r.OK("log retention", "the server never purges its log by time")
-	case keep < 24*time.Hour:
-		r.Warn("log retention", fix, "%s: rows are lost to tailer when it is away for longer", keep)
-	default:
-		r.OK("log retention", "%s; tailer must not be away for longer", keep)
-	}
 }
 
 func (s *Source) checkTables(ctx context.Context, x *session, r *outbox.Findings) {

@@ -86,9 +86,13 @@ type Source struct {
 	id     identity
 	worked bool // Connect succeeded once: what fails now is not the configuration
 	tables []tableFacts
+	ways   *reach
 	until  *place // where Stream ends; nil: never
 	// patience is settleWithin; tests shorten it.
 	patience time.Duration
+	// silence is silentAfter, lockWithin the constant of that name; tests
+	// shorten them.
+	silence, lockWithin time.Duration
 	// collations tells the character set by a collation's number.
 	collations map[int]string
 
@@ -101,7 +105,7 @@ type Source struct {
 // New makes a Source. It opens no connection: Connect does. The URL's database
 // stands in for the schema of tables that name none.
 func New(cfg Config, log *slog.Logger) *Source {
-	s := &Source{cfg: cfg, log: log, patience: settleWithin}
+	s := &Source{cfg: cfg, log: log, patience: settleWithin, silence: silentAfter, lockWithin: lockWithin}
 	if cfg.Temporary && cfg.ServerID == 0 {
 		var b [4]byte
 		_, _ = rand.Read(b[:]) // never fails
@@ -114,6 +118,7 @@ func New(cfg Config, log *slog.Logger) *Source {
 			t.Schema = s.addr.database
 		}
 	}
+	s.ways = newReach(s.cfg.Tables)
 	return s
 }
 

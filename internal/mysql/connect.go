@@ -36,6 +36,16 @@ func (s *Source) Connect(ctx context.Context) (outbox.Identity, error) {
 	if s.tables, err = s.loadTables(ctx, s.ctl, s.worked); err != nil {
 		return outbox.Identity{}, err
 	}
+	end, err := s.end(ctx, s.ctl)
+	if err != nil {
+		return outbox.Identity{}, err
+	}
+	for i := range s.tables {
+		s.tables[i].asOf = end
+	}
+	if err := s.ways.load(ctx, s.ctl); err != nil {
+		return outbox.Identity{}, err
+	}
 	s.worked = true
 	return s.public(id), nil
 }
@@ -106,6 +116,15 @@ func (s *Source) loadTable(ctx context.Context, x *session, index int, worked bo
 	return f, err
 }
 
+// reloadTable looks a table up while the log is read.
+func (s *Source) reloadTable(ctx context.Context, x *session, index int) (tableFacts, error) {
+	f, err := s.loadTable(ctx, x, index, true)
+	if err == nil {
+		f.asOf, err = s.end(ctx, x)
+	}
+	return f, err
+}
+
 // fits asks the mapping whether it can do with a table.
 func (s *Source) fits(shape *outbox.Shape) error {
 	if s.cfg.Check == nil {
@@ -156,15 +175,22 @@ var variables = []string{
 	"binlog_expire_logs_seconds", "expire_logs_days", "binlog_expire_logs_auto_purge",
 	"log_slave_updates", "log_replica_updates", "slave_preserve_commit_order", "replica_preserve_commit_order",
 	"slave_parallel_workers", "replica_parallel_workers", "slave_parallel_mode",
-	"net_write_timeout",
+	"net_write_timeout", "basedir", "aurora_version",
 }
+
+var identifySQL = "show global variables where variable_name in ('" + strings.Join(variables, "', '") + "')"
 
 // identify asks the server who it is.
 func (s *Source) identify(ctx context.Context, x *session) (identity, error) {
-	rows, err := x.query(ctx, "show global variables where variable_name in ('"+strings.Join(variables, "', '")+"')")
+	rows, err := x.query(ctx, identifySQL)
 	if err != nil {
 		return identity{}, fmt.Errorf("ask for the server's settings: %w", err)
 	}
+	return identityOf(rows)
+}
+
+// identityOf reads the answer to identifySQL.
+func identityOf(rows [][]string) (identity, error) {
 	id := identity{kind: outbox.MySQL, vars: make(map[string]string)}
 	for _, r := range rows {
 		id.vars[strings.ToLower(r[0])] = r[1]
@@ -329,17 +355,38 @@ func (s *Source) end(ctx context.Context, x *session) (place, error) {
 	return p, nil
 }
 
-// sameServer refuses to go on when another server answers on x than the one
-// that was proven: a failover happened in between.
+// sameServer is an error when another server answers on x than the one that
+// was proven: a failover happened in between.
 func (s *Source) sameServer(ctx context.Context, x *session) error {
 	id, err := s.identify(ctx, x)
 	if err != nil {
 		return err
 	}
-	if id.server != s.id.server || id.mode != s.id.mode {
-		return fmt.Errorf("another server answers now (%s, before: %s): starting again", id.server, s.id.server)
+	return s.sameAs(id)
+}
+
+func (s *Source) sameAs(id identity) error {
+	if id.server != s.id.server {
+		return fmt.Errorf("%w (%s, before: %s): starting again", outbox.ErrOtherServer, id.server, s.id.server)
+	}
+	if id.mode != s.id.mode {
+		return fmt.Errorf("gtid_mode was changed to %s: starting again", id.vars["gtid_mode"])
 	}
 	return nil
+}
+
+// openSame makes an ordinary session to the server that was proven: the
+// address may lead to another one by now.
+func (s *Source) openSame(ctx context.Context, step string) (*session, error) {
+	x, err := s.open(ctx, step)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sameServer(ctx, x); err != nil {
+		x.close()
+		return nil, fmt.Errorf("%s: %w", step, err)
+	}
+	return x, nil
 }
 
 // Close ends every connection. A later Connect may open them again.

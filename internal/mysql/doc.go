@@ -52,6 +52,32 @@
 // delete and an insert: so it may or may not be published, and an outbox should
 // be written by INSERT.
 //
+// # Rows that are not in the log
+//
+// A session may choose binlog_format STATEMENT or MIXED; then the log holds a
+// statement's text and not what it wrote. Such a statement is refused unless it
+// provably leads to no outbox table: it names neither one nor a table, view or
+// routine from which triggers, definitions and bodies lead to one, however many
+// steps away (reach.go, statement.go). UPDATE and DELETE on an outbox table
+// itself insert nothing and pass. The definitions are looked up at the start,
+// and learned from the log's own DDL as it is read. What an account may not see
+// counts as leading there: with the least rights every such statement in a
+// database with an outbox table is refused. What stands wholly in another
+// database passes then, although a trigger there could reach across.
+//
+// # Facts of another time
+//
+// Rows are of the moment in which they were written. With
+// binlog_row_metadata=FULL the log describes them itself, but for ZEROFILL, the
+// digits of FLOAT(M,D), and MariaDB's UUID, which looks like BINARY(16); with
+// less it has neither names nor members nor, in MariaDB, signs. The rest is
+// information_schema's, of the moment in which it is asked: at the start, and
+// behind each DDL that is about the table (ddl.go). Without names, a difference
+// in a wanted column is refused there. A start that finds rows from before a
+// change reads them as the table is now, if the number and types of columns
+// allow it; when the change itself is met in the log, that is refused after the
+// fact, where it may have mattered.
+//
 // # Transactions that are not committed
 //
 // The log holds a transaction once it is committed, with these exceptions. XA

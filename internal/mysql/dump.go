@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	heartbeatEvery = 5 * time.Second
-	silentAfter    = 20 * time.Second
-	pulseEvery     = time.Second
+	// silentAfter is how long a read waits before the server is taken for
+	// dead. A heartbeat comes after a quarter of that.
+	silentAfter = 20 * time.Second
 	// writeTimeout is how long the server waits for us to read on, in seconds;
 	// its own net_write_timeout, 60 s, would cut a stream whose publisher
 	// stalls.
@@ -63,7 +63,7 @@ type dump struct {
 	idle  func()        // before a read; may be nil
 	beat  func()        // the server lives; may be nil
 	lock  bool          // take the reader's lock, which shows who reads
-	every time.Duration // between heartbeats; 0: heartbeatEvery
+	every time.Duration // between heartbeats; 0: what silentAfter says
 	notes bool          // MariaDB: annotations too, which the server else leaves out
 
 	ctx    context.Context
@@ -117,8 +117,13 @@ func (d *dump) interrupt() {
 	}
 }
 
-// prepare is called with the connection before it is registered.
+// prepare is called with the connection before it is registered. It was dialled
+// anew: the address may lead to another server than the one that was proven,
+// whose log is another one, and where our number is somebody else's connection.
 func (d *dump) prepare(c *client.Conn) error {
+	if err := d.sameServer(c); err != nil {
+		return err
+	}
 	d.id = c.GetConnectionID()
 	if _, err := c.Execute(fmt.Sprintf("SET SESSION net_write_timeout = %d", writeTimeout)); err != nil {
 		return fmt.Errorf("set net_write_timeout: %w", err)
@@ -137,6 +142,24 @@ func (d *dump) prepare(c *client.Conn) error {
 	return nil
 }
 
+// sameServer asks on the dump's own connection. No deadline is set, which would
+// stay: pulse watches this read, too.
+func (d *dump) sameServer(c *client.Conn) error {
+	res, err := c.Execute(identifySQL)
+	if err != nil {
+		return fmt.Errorf("ask for the server's settings: %w", err)
+	}
+	rows, err := textRows(res)
+	if err != nil {
+		return fmt.Errorf("ask for the server's settings: %w", err)
+	}
+	id, err := identityOf(rows)
+	if err != nil {
+		return err
+	}
+	return d.src.sameAs(id)
+}
+
 // run reads the log from p on until ctx ends, event fails or the connection
 // does. It returns ctx's cause, what event returned, or what went wrong.
 func (d *dump) run(ctx context.Context, p *place) error {
@@ -153,7 +176,7 @@ func (d *dump) run(ctx context.Context, p *place) error {
 	cfg := replication.BinlogSyncerConfig{
 		ServerID: s.serverID(), Flavor: mysql.MySQLFlavor, Host: s.addr.host, User: s.addr.user, Password: password,
 		Localhost: s.report(), TLSConfig: tc, Dialer: d.dialContext, Option: d.prepare,
-		RawModeEnabled: true, DisableRetrySync: true, DiscardGTIDSet: true, HeartbeatPeriod: cmp.Or(d.every, heartbeatEvery),
+		RawModeEnabled: true, DisableRetrySync: true, DiscardGTIDSet: true, HeartbeatPeriod: cmp.Or(d.every, s.silence/4),
 		SynchronousEventHandler: d, EventCacheCount: 1,
 		// It would log its whole configuration, and each error once more.
 		Logger: slog.New(slog.DiscardHandler),
@@ -219,7 +242,7 @@ func start(syncer *replication.BinlogSyncer, p *place) (*replication.BinlogStrea
 // pulse notices a server that has gone silent, while a read waits: while the
 // reader waits for the publisher, silence proves nothing.
 func (d *dump) pulse(done <-chan struct{}) {
-	tick := time.NewTicker(pulseEvery)
+	tick := time.NewTicker(d.src.silence / 20)
 	defer tick.Stop()
 	quiet, reads := time.Now(), uint64(0)
 	for {
@@ -241,7 +264,7 @@ func (d *dump) pulse(done <-chan struct{}) {
 				}
 				continue
 			}
-			if now.Sub(quiet) >= silentAfter {
+			if now.Sub(quiet) >= d.src.silence {
 				d.fail.Store(&errSilent)
 				d.interrupt()
 				return

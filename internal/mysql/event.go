@@ -120,12 +120,20 @@ func scanMariaDBGTID(b []byte, server uint32) (g domainGTID, flags byte, err err
 }
 
 // scanQuery reads the statement and its database from a query event.
-func scanQuery(b []byte) (schema, text []byte, err error) {
+func scanQuery(b []byte) (schema, text []byte, err error) { return scanStatement(b, 0) }
+
+// scanLoadQuery reads them from an EXECUTE_LOAD_QUERY event, which tells more:
+// the file, where its name stands in the text, and what of duplicates.
+func scanLoadQuery(b []byte) (schema, text []byte, err error) { return scanStatement(b, 4+4+4+1) }
+
+func scanStatement(b []byte, more int) (schema, text []byte, err error) {
 	r := reader{b: b}
 	r.bytes(4 + 4) // thread, duration
 	n := int(r.uint(1))
 	r.bytes(2) // error code
-	r.bytes(int(r.uint(2)))
+	status := int(r.uint(2))
+	r.bytes(more)
+	r.bytes(status)
 	schema = r.bytes(n)
 	r.bytes(1)
 	return schema, r.b, r.err()
@@ -227,25 +235,8 @@ func scanColumns(b []byte, mariadb bool) ([]column, metadata, error) {
 	for i := range columns {
 		c := &columns[i]
 		*c = column{typ: types[i], want: -1, scale: -1}
-		switch c.typ {
-		case typeString:
-			// The real type, and two bits of the length folded into it.
-			t, length := uint16(meta.uint(1)), uint16(meta.uint(1))
-			if t&0x30 != 0x30 {
-				length |= (t&0x30 ^ 0x30) << 4
-				t |= 0x30
-			}
-			c.typ, c.meta = byte(t), length
-		case typeNewDecimal:
-			c.meta = uint16(meta.uint(1)) << 8
-			c.meta |= uint16(meta.uint(1))
-		case typeBit:
-			bits := uint16(meta.uint(1))
-			c.meta = uint16(meta.uint(1))<<8 | bits
-		case typeVarchar, typeVarString:
-			c.meta = uint16(meta.uint(2))
-		case typeBlob, typeDouble, typeFloat, typeGeometry, typeJSON, typeVector, typeTime2, typeDatetime2, typeTimestamp2:
-			c.meta = uint16(meta.uint(1))
+		if !c.scanMeta(&meta) {
+			return nil, metadata{}, &unknownType{at: i, of: n, typ: c.typ}
 		}
 		switch c.typ {
 		case typeTime2, typeDatetime2, typeTimestamp2:
@@ -257,8 +248,54 @@ func scanColumns(b []byte, mariadb bool) ([]column, metadata, error) {
 	if meta.bad {
 		return nil, metadata{}, errShort
 	}
+	if len(meta.b) > 0 {
+		return nil, metadata{}, &unknownType{at: -1}
+	}
 	m, err := scanMetadata(r.b, columns, mariadb)
 	return columns, m, err
+}
+
+// scanMeta reads what the log says of a column beside its type. How long that
+// is depends on the type: behind one that is not known nothing can be read.
+func (c *column) scanMeta(meta *reader) bool {
+	switch c.typ {
+	case typeString:
+		// The real type, and two bits of the length folded into it.
+		t, length := uint16(meta.uint(1)), uint16(meta.uint(1))
+		if t&0x30 != 0x30 {
+			length |= (t&0x30 ^ 0x30) << 4
+			t |= 0x30
+		}
+		c.typ, c.meta = byte(t), length
+	case typeNewDecimal:
+		c.meta = uint16(meta.uint(1)) << 8
+		c.meta |= uint16(meta.uint(1))
+	case typeBit:
+		bits := uint16(meta.uint(1))
+		c.meta = uint16(meta.uint(1))<<8 | bits
+	case typeVarchar, typeVarString, typeVarcharCompressed:
+		c.meta = uint16(meta.uint(2))
+	case typeBlob, typeBlobCompressed, typeDouble, typeFloat, typeGeometry, typeJSON, typeVector, typeTime2, typeDatetime2, typeTimestamp2:
+		c.meta = uint16(meta.uint(1))
+	case typeTiny, typeShort, typeInt24, typeLong, typeLongLong, typeYear, typeDate, typeTime, typeDatetime, typeTimestamp:
+	default:
+		return false
+	}
+	return true
+}
+
+// unknownType is a column of a table map that cannot be read, nor what stands
+// behind it; at is -1 for a map that says more than its columns need.
+type unknownType struct {
+	at, of int
+	typ    byte
+}
+
+func (e *unknownType) Error() string {
+	if e.at < 0 {
+		return "its columns have more metadata than their types need"
+	}
+	return fmt.Sprintf("column %d is of type %d, which is not known", e.at+1, e.typ)
 }
 
 func scanMetadata(b []byte, columns []column, mariadb bool) (metadata, error) {
@@ -332,7 +369,7 @@ func scanMembers(r *reader) [][][]byte {
 // character: does the log note a collation for this column?
 func (c *column) character(mariadb bool) bool {
 	switch c.typ {
-	case typeString, typeVarchar, typeVarString, typeBlob:
+	case typeString, typeVarchar, typeVarString, typeBlob, typeBlobCompressed, typeVarcharCompressed:
 		return true
 	case typeGeometry:
 		return mariadb

@@ -19,6 +19,9 @@ type tableFacts struct {
 	engine       string
 	columns      []columnFacts // in the table's order
 	key          []string      // columns of the primary key, in its order
+	// asOf is the log's end after all this was asked; its zero value lies
+	// before everything.
+	asOf place
 }
 
 // columnFacts is one column. The log has types too, but neither zero padding,
@@ -38,12 +41,14 @@ type columnFacts struct {
 
 // column finds one by its name; names of columns do not mind case.
 func (f *tableFacts) column(name string) *columnFacts {
-	for i := range f.columns {
-		if strings.EqualFold(f.columns[i].name, name) {
-			return &f.columns[i]
-		}
+	if i := f.index(name); i >= 0 {
+		return &f.columns[i]
 	}
 	return nil
+}
+
+func (f *tableFacts) index(name string) int {
+	return slices.IndexFunc(f.columns, func(c columnFacts) bool { return strings.EqualFold(c.name, name) })
 }
 
 func (c *columnFacts) unsigned() bool {
@@ -174,7 +179,10 @@ func (f *tableFacts) judge(t Table, worked bool) error {
 	case !f.exists:
 		return unfit(ReasonTable, "create it, grant SELECT on it, or name another table",
 			fmt.Sprintf("table %s does not exist, or this account may not see it", t))
-	case f.kind != "BASE TABLE" && f.kind != "SYSTEM VERSIONED":
+	case f.kind == "SYSTEM VERSIONED":
+		return outbox.Refuse(ReasonTable, "ALTER TABLE "+t.quoted()+" DROP SYSTEM VERSIONING",
+			"table %s is system-versioned: what an UPDATE or DELETE leaves in its history is in the log as an inserted row", t)
+	case f.kind != "BASE TABLE":
 		return unfit(ReasonTable, "name a table", fmt.Sprintf("%s is no table but a %s", t, strings.ToLower(f.kind)))
 	case !slices.Contains(transactional, strings.ToLower(f.engine)):
 		return outbox.Refuse(ReasonTable, "ALTER TABLE "+t.quoted()+" ENGINE=InnoDB",

@@ -23,6 +23,9 @@ type feed struct {
 	facts   []tableFacts
 	// reload asks for a table's facts again, after its description changed.
 	reload     func(index int) (tableFacts, error)
+	reach      *reach
+	relook     func() error              // looks up what leads to the outbox again; nil: nothing to ask
+	sight      string                    // the rights to see all of that
 	fits       func(*outbox.Shape) error // asks the mapping
 	collations map[int]string            // character set by collation id
 	h          *outbox.Handoff
@@ -102,6 +105,7 @@ func newFeed(ctx context.Context, s *Source, r outbox.Resume, h *outbox.Handoff)
 		ctx: ctx, kind: s.id.kind, mode: s.id.mode, mariadb: s.id.kind == outbox.MariaDB,
 		tables: s.cfg.Tables, facts: slices.Clone(s.tables), collations: s.collations, fits: s.fits, h: h, limits: h.Limits(), until: s.until,
 		maps: make([]tableMap, len(s.cfg.Tables)), done: p, branch: l, dirty: true, at: p.file,
+		reach: s.ways, sight: s.sight(),
 	}
 	f.between.mode = f.mode
 	if r.Open != nil {
@@ -181,7 +185,7 @@ func (f *feed) event(h header, body []byte, inside bool) error {
 		f.at = p
 		f.move()
 	case replication.EXECUTE_LOAD_QUERY_EVENT:
-		return f.statement(body)
+		return f.loadStatement(body)
 	case replication.INCIDENT_EVENT:
 		return outbox.Refuse(ReasonBinlog, hintReset, "the server noted behind %s that its log has lost transactions (an incident event)", f.done.String())
 	case replication.UPDATE_ROWS_EVENTv1, replication.DELETE_ROWS_EVENTv1, replication.UPDATE_ROWS_EVENTv2, replication.DELETE_ROWS_EVENTv2,
@@ -264,7 +268,7 @@ func (f *feed) tableMap(body []byte) error {
 			continue
 		}
 		m.id = id
-		if !bytes.Equal(m.body, body[6:]) {
+		if m.stale || !bytes.Equal(m.body, body[6:]) {
 			if err := f.describe(i, body); err != nil {
 				return err
 			}
@@ -274,17 +278,15 @@ func (f *feed) tableMap(body []byte) error {
 	return nil
 }
 
-// describe takes a description that differs from the last one. What was asked
-// of information_schema at the start is asked again when it was used before:
-// the table was changed meanwhile.
+// describe takes a description that differs from the last one, or comes behind
+// DDL. What was asked of information_schema is asked again when it may be of
+// before: the table was changed meanwhile.
 func (f *feed) describe(i int, body []byte) error {
 	m := &f.maps[i]
-	if m.body != nil {
-		facts, err := f.reload(i)
-		if err != nil {
+	if m.body != nil || m.stale {
+		if err := f.look(i); err != nil {
 			return err
 		}
-		f.facts[i] = facts
 	}
 	d, err := describe(f.tables[i], i, &f.facts[i], body, f.collations, f.mariadb)
 	if err != nil {
@@ -339,6 +341,7 @@ func (f *feed) writeRows(body []byte, version int, compressed bool) error {
 	if err := f.complete(m, e.present); err != nil {
 		return err
 	}
+	m.taken = true
 	for rows := e.rows; len(rows) > 0; {
 		n, err := f.insert(m, e.present, rows)
 		if err != nil {

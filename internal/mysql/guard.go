@@ -239,18 +239,30 @@ var errFound = errors.New("found")
 const probeWithin = 30 * time.Second
 
 // proveLast reads the log from one transaction earlier and compares the one
-// that was read last.
+// that was read last. The server claims to have that one, so it stands before
+// what is the log's end now; a log that is read up to there does not hold it,
+// and no more does one in strict mode that brings a higher number of its
+// domain.
 func (s *Source) proveLast(ctx context.Context, from *place, last *txnName, l lineage) error {
+	now, _, err := s.logStatus(ctx, s.ctl, s.id)
+	if err != nil {
+		return s.privilegeError("ask for the log's end", err)
+	}
+	end := logEnd{at: now}
+	strict := strings.EqualFold(s.id.vars["gtid_strict_mode"], "ON")
 	ctx, cancel := context.WithTimeoutCause(ctx, probeWithin, fmt.Errorf("read the transaction read last once more: it did not come within %s", probeWithin))
 	defer cancel()
 	m := from.mode
 	want, server := last.text(m), s.id.server
-	at, dry, quiet := int64(0), false, uint32(0)
+	at, dry, quiet, instead := int64(0), false, uint32(0), ""
 	d := &dump{src: s, every: time.Second}
 	d.event = func(h header, body []byte) error {
 		var n txnName
 		var when int64
 		var err error
+		if dry = end.behind(h, body); dry {
+			return errFound
+		}
 		switch h.typ {
 		case replication.GTID_EVENT:
 			n.gtid, when, err = scanGTID(body)
@@ -277,6 +289,10 @@ func (s *Source) proveLast(ctx context.Context, from *place, last *txnName, l li
 			when = int64(h.time) * 1e6
 		}
 		if n.text(m) != want {
+			if m == byDomain && strict && n.domain.domain == last.domain.domain && n.domain.seq >= last.domain.seq {
+				instead = n.text(m)
+				return errFound
+			}
 			return nil
 		}
 		at = when
@@ -286,6 +302,9 @@ func (s *Source) proveLast(ctx context.Context, from *place, last *txnName, l li
 		return err
 	}
 	switch {
+	case instead != "":
+		return outbox.Refuse(ReasonHistory, hintNow,
+			"the server (%s) has %s where %s was read last: it lacks that transaction, whose rows were published", server, instead, want)
 	case dry:
 		return outbox.Refuse(ReasonHistory, hintNow, "the server (%s) does not bring %s again, which was read last, although it claims to have it", server, want)
 	case at != l.at:
@@ -294,6 +313,29 @@ func (s *Source) proveLast(ctx context.Context, from *place, last *txnName, l li
 			want, microTime(at).UTC().Format(timeText), server, microTime(l.at).UTC().Format(timeText))
 	}
 	return nil
+}
+
+// logEnd watches a reading for the place that was once the log's end.
+type logEnd struct {
+	at   filePos
+	file string // that is being read
+}
+
+// behind tells whether an event stands behind the log's former end.
+func (e *logEnd) behind(h header, body []byte) bool {
+	if h.typ == replication.ROTATE_EVENT && len(body) > 8 {
+		e.file = string(body[8:])
+		return newerFile(e.file, e.at.file)
+	}
+	// Heartbeats say where the server is. One may be sent again at the end.
+	return e.file == e.at.file && e.at.offset <= 1<<32-1 && uint64(h.end) > e.at.offset
+}
+
+// newerFile tells whether log file a follows b, in one row of numbered files.
+func newerFile(a, b string) bool {
+	i, iok := fileNumber(a)
+	j, jok := fileNumber(b)
+	return iok && jok && i > j
 }
 
 const timeText = "2006-01-02T15:04:05.000000Z"

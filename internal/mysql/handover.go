@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -67,6 +68,11 @@ func (s *Source) leftAt(ctx context.Context, l Left) (outbox.Resume, error) {
 	p, err := parsePlace(s.id.mode, l.GTIDs)
 	if err != nil {
 		return outbox.Resume{}, &outbox.Invalid{Text: err.Error()}
+	}
+	if s.id.mode == byDomain && strings.Count(l.GTIDs, ",")+1 != len(p.domain) && !strings.EqualFold(s.id.vars["gtid_strict_mode"], "ON") {
+		// Which of a domain's transactions came last is told by their numbers.
+		return outbox.Resume{}, outbox.Refuse(ReasonStrict, "name the last transaction of each domain with `tailer checkpoint set POSITION`",
+			"the GTIDs %s hold several servers of one domain, and gtid_strict_mode is off: which of them is the last cannot be told", l.GTIDs)
 	}
 	return s.resume(&p), nil
 }
@@ -148,7 +154,7 @@ func (c *counter) run(ctx context.Context) error {
 		return err
 	}
 	defer c.f.payload.close()
-	c.f.reload = func(i int) (tableFacts, error) { return s.loadTable(ctx, x, i, true) }
+	c.f.reload = func(i int) (tableFacts, error) { return s.reloadTable(ctx, x, i) }
 	c.f.until = nil
 	c.f.skip = math.MaxUint64 // rows are counted, and nothing else
 	from, err := s.resumable(ctx, &c.f.done)

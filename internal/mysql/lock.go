@@ -20,11 +20,13 @@ import (
 // there is none. When somebody else holds it, holder says who.
 func (s *Source) TryLock(ctx context.Context) (held bool, holder string, err error) {
 	if s.lock == nil {
-		x, err := s.open(ctx, "open the lock's session")
+		// A lock on another server would keep nobody away.
+		x, err := s.openSame(ctx, "open the lock's session")
 		if err != nil {
 			return false, "", err
 		}
-		// A session that waits is not idle in the sense of the server.
+		// It is idle from one question (Locked) to the next. A first start can
+		// take hours without any.
 		if _, err := x.query(ctx, "set session wait_timeout = 86400"); err != nil {
 			x.close()
 			return false, "", fmt.Errorf("open the lock's session: %w", err)

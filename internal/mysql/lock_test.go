@@ -108,3 +108,56 @@ func TestCloseReleasesTheLock(t *testing.T) {
 		}
 	})
 }
+
+// A backup reads all the while, and a transaction writes for a moment: once
+// that one has ended the tables can be locked against writes, which a reader
+// does not mind.
+func TestSnapshotBesideAReader(t *testing.T) {
+	w := newWorld(t, "STACK_MYSQL_URL")
+	w.outbox()
+	s := w.source()
+	reader, open := w.session(), w.session()
+	w.on(reader, "start transaction with consistent snapshot", "select count(*) from outbox")
+	w.on(open, "begin", insert(1))
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		time.Sleep((politeTries*(politeWait+1) + 1) * time.Second) // the writer's own time
+		w.on(open, "commit")
+	})
+	begin := time.Now()
+	s.lockWithin = 20 * time.Second
+	v, err := s.CreateAnchor(w.ctx())
+	writer.Wait()
+	if err != nil {
+		t.Fatalf("after %s: %v", time.Since(begin), err)
+	}
+	v.Close()
+}
+
+// What does not end is refused; the server does not keep the lock of a session
+// that says nothing.
+func TestTablesThatCannotBeLocked(t *testing.T) {
+	w := newWorld(t, "STACK_MYSQL_URL")
+	w.outbox()
+	s := w.source()
+	open := w.session()
+	w.on(open, "begin", insert(1))
+	s.lockWithin = 2 * time.Second
+	_, err := s.CreateAnchor(w.ctx())
+	w.refused(err, ReasonSnapshot)
+	w.on(open, "commit")
+	locker, err := s.open(w.ctx(), "lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer locker.close()
+	if err := s.lockTables(w.ctx(), locker, s.ctl); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("set session lock_wait_timeout = 15")
+	begin := time.Now()
+	w.exec(insert(2)) // the locker hangs
+	if d := time.Since(begin); d < time.Second || d > 2*lockHeld*time.Second {
+		t.Errorf("an insert waited %s for a session that hangs", d)
+	}
+}

@@ -92,59 +92,32 @@ func (f *feed) rollbackTo(name string) error {
 	return f.malformed("query", fmt.Errorf("savepoint %s was never set", name))
 }
 
-// statement takes LOAD DATA that was logged as a statement.
-func (f *feed) statement(body []byte) error {
-	schema, text, err := scanQuery(body)
+// loadStatement takes LOAD DATA that was logged as a statement.
+func (f *feed) loadStatement(body []byte) error {
+	schema, text, err := scanLoadQuery(body)
 	if err != nil {
 		return f.malformed("load query", err)
 	}
 	return f.foreignStatement(schema, text)
 }
 
-// foreignStatement refuses a statement that writes to an outbox table: with a
-// binlog_format other than ROW, which a session can choose, its rows are not in
-// the log. DDL that names one makes the table be looked up again.
+// foreignStatement refuses a statement that may have written to an outbox
+// table: with a binlog_format other than ROW, which a session can choose, its
+// rows are not in the log. DDL that is about one makes it be looked up again.
 func (f *feed) foreignStatement(schema, text []byte) error {
-	for i := range f.facts {
-		if !containsFold(text, f.facts[i].name) {
-			continue
+	if why := f.reach.writes(string(schema), text); why != "" {
+		hint := formatHint + ": a session keeps the format with which it began"
+		if f.reach.blind {
+			hint += "; so that tailer can tell what a statement leads to: " + f.sight
 		}
-		if string(schema) != f.facts[i].schema && !containsFold(text, f.facts[i].schema) {
-			continue
-		}
-		if writes(text) {
-			return outbox.Refuse(ReasonFormat, formatHint+"; publish its rows by hand, then `tailer checkpoint set` with a position that holds this transaction steps over it",
-				"transaction %s writes to table %s by a statement (binlog_format other than ROW): its rows are not in the log",
-				f.group.name.text(f.mode), f.tables[i])
+		return outbox.Refuse(ReasonFormat, hint+"; publish its rows by hand, then `tailer checkpoint set` with a position that holds this transaction steps over it",
+			"transaction %s holds a statement that %s (binlog_format other than ROW): rows that it wrote are not in the log",
+			f.group.name.text(f.mode), why)
+	}
+	if f.reach.learn(string(schema), text) && f.relook != nil {
+		if err := f.relook(); err != nil {
+			return err
 		}
 	}
-	return nil
-}
-
-// writes: does a statement insert rows?
-func writes(text []byte) bool {
-	word := bytes.TrimLeft(text, " \t\r\n(")
-	for bytes.HasPrefix(word, []byte("/*")) {
-		i := bytes.Index(word, []byte("*/"))
-		if i < 0 {
-			return false
-		}
-		word = bytes.TrimLeft(word[i+2:], " \t\r\n(")
-	}
-	for _, w := range []string{"INSERT", "REPLACE", "LOAD", "WITH"} {
-		if len(word) > len(w) && bytes.EqualFold(word[:len(w)], []byte(w)) {
-			return true
-		}
-	}
-	return false
-}
-
-// containsFold: does text contain an ASCII name, in whatever letters?
-func containsFold(text []byte, name string) bool {
-	for i := 0; i+len(name) <= len(text); i++ {
-		if bytes.EqualFold(text[i:i+len(name)], []byte(name)) {
-			return true
-		}
-	}
-	return false
+	return f.changes(schema, text)
 }

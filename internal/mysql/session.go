@@ -173,10 +173,15 @@ func (x *session) query(ctx context.Context, sql string, args ...string) ([][]st
 	if err != nil {
 		return nil, err
 	}
+	return textRows(res)
+}
+
+// textRows are a result's rows as text; SQL NULL is "".
+func textRows(res *mysql.Result) (out [][]string, err error) {
 	if res.Resultset == nil {
 		return nil, nil
 	}
-	out := make([][]string, res.RowNumber())
+	out = make([][]string, res.RowNumber())
 	for i := range out {
 		out[i] = make([]string, res.ColumnNumber())
 		for j := range out[i] {

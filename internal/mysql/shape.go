@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +16,11 @@ type tableMap struct {
 	body    []byte // all of it but the id, to notice that nothing changed
 	shape   *outbox.Shape
 	columns []column
-	present int // wanted columns in the table
+	present int  // wanted columns in the table
+	named   bool // the log names its columns
+	// stale: DDL about the table was met since the facts were asked for. taken:
+	// rows were read with these facts.
+	stale, taken bool
 }
 
 // describe makes a table map's columns usable: which are wanted, and what the
@@ -24,6 +29,10 @@ type tableMap struct {
 // same types, in the same order.
 func describe(t Table, index int, f *tableFacts, body []byte, collations map[int]string, mariadb bool) (*tableMap, error) {
 	columns, meta, err := scanColumns(body, mariadb)
+	var unknown *unknownType
+	if errors.As(err, &unknown) {
+		return nil, unknown.refuse(t, f)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +40,7 @@ func describe(t Table, index int, f *tableFacts, body []byte, collations map[int
 	if err != nil {
 		return nil, err
 	}
-	m := &tableMap{columns: columns, shape: &outbox.Shape{Table: index, Columns: make([]outbox.Column, len(t.Columns))}}
+	m := &tableMap{columns: columns, named: meta.names != nil, shape: &outbox.Shape{Table: index, Columns: make([]outbox.Column, len(t.Columns))}}
 	var numeric, enum, set int
 	for i := range columns {
 		c := &columns[i]
@@ -81,6 +90,16 @@ func describe(t Table, index int, f *tableFacts, body []byte, collations map[int
 	return m, nil
 }
 
+// refuse names the column as the table has it now, where that can be told.
+func (e *unknownType) refuse(t Table, f *tableFacts) error {
+	text := e.Error()
+	if e.at >= 0 && len(f.columns) == e.of {
+		text += fmt.Sprintf(" (it is %q now, %s)", f.columns[e.at].name, f.columns[e.at].full)
+	}
+	return outbox.Refuse(ReasonType, "use another type, or a version of tailer that knows it; `tailer checkpoint set --now` steps over what was written before",
+		"rows of table %s cannot be read from the log: %s", t, text)
+}
+
 func columnNames(t Table, f *tableFacts, columns []column, meta metadata) ([]string, error) {
 	names := make([]string, len(columns))
 	if meta.names != nil {
@@ -111,10 +130,10 @@ var storedAs = map[string][]byte{
 	"tinyint": {typeTiny}, "smallint": {typeShort}, "mediumint": {typeInt24}, "int": {typeLong}, "bigint": {typeLongLong},
 	"decimal": {typeNewDecimal}, "float": {typeFloat}, "double": {typeDouble}, "bit": {typeBit}, "year": {typeYear},
 	"date": {typeDate}, "time": {typeTime, typeTime2}, "datetime": {typeDatetime, typeDatetime2}, "timestamp": {typeTimestamp, typeTimestamp2},
-	"char": {typeString}, "varchar": {typeVarchar, typeVarString}, "binary": {typeString}, "varbinary": {typeVarchar, typeVarString},
+	"char": {typeString}, "varchar": {typeVarchar, typeVarString, typeVarcharCompressed}, "binary": {typeString}, "varbinary": {typeVarchar, typeVarString, typeVarcharCompressed},
 	"enum": {typeEnum}, "set": {typeSet}, "json": {typeJSON}, "uuid": {typeString}, "inet4": {typeString}, "inet6": {typeString},
-	"tinytext": {typeBlob}, "text": {typeBlob}, "mediumtext": {typeBlob}, "longtext": {typeBlob},
-	"tinyblob": {typeBlob}, "blob": {typeBlob}, "mediumblob": {typeBlob}, "longblob": {typeBlob},
+	"tinytext": {typeBlob, typeBlobCompressed}, "text": {typeBlob, typeBlobCompressed}, "mediumtext": {typeBlob, typeBlobCompressed}, "longtext": {typeBlob, typeBlobCompressed},
+	"tinyblob": {typeBlob, typeBlobCompressed}, "blob": {typeBlob, typeBlobCompressed}, "mediumblob": {typeBlob, typeBlobCompressed}, "longblob": {typeBlob, typeBlobCompressed},
 	"geometry": {typeGeometry}, "point": {typeGeometry}, "linestring": {typeGeometry}, "polygon": {typeGeometry},
 	"multipoint": {typeGeometry}, "multilinestring": {typeGeometry}, "multipolygon": {typeGeometry},
 	"geomcollection": {typeGeometry}, "geometrycollection": {typeGeometry}, "vector": {typeVector},
@@ -125,8 +144,15 @@ var storedAs = map[string][]byte{
 // information_schema does not have (any more).
 func (c *column) complete(t Table, name string, known *columnFacts, at int, meta metadata, collations map[int]string) error {
 	charset := ""
+	if c.typ == typeBlobCompressed || c.typ == typeVarcharCompressed {
+		return outbox.Refuse(ReasonType, "ALTER TABLE "+t.quoted()+" MODIFY the column without COMPRESSED; rows written before cannot be read",
+			"column %q of table %s was compressed when rows were written: the log holds its bytes as they are stored", name, t)
+	}
 	if id, ok := meta.collation[at]; ok {
-		charset = collations[id]
+		if charset, ok = collations[id]; !ok {
+			return outbox.Refuse(ReasonCharset, "ALTER TABLE "+t.quoted()+" CONVERT TO CHARACTER SET utf8mb4; rows written before cannot be read",
+				"column %q of table %s had collation %d when rows were written, which the server does not list: its character set is not known", name, t, id)
+		}
 	} else if known != nil {
 		charset = known.charset
 	}

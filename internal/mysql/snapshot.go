@@ -15,16 +15,21 @@ import (
 )
 
 const (
-	// lockTries bounds how often the tables are tried to be locked, and
-	// lockPause lies between two tries. The first politeTries step back behind
-	// whoever wants to write: they hold nobody up, and where transactions
-	// overlap all the time they never get the lock. The others stand before
-	// those who come later, for lockWait at most.
-	lockTries   = 60
+	// lockWithin bounds for how long the tables are tried to be locked, and
+	// lockPause lies between two tries. Polite ones step back behind whoever
+	// wants to write: they hold nobody up, a transaction that has only read
+	// does not hold them up, and where those that write overlap all the time
+	// they never get the lock. The others stand before those who come later,
+	// for lockWait at most, and wait for readers too. The first politeTries
+	// are polite, then every second one.
+	lockWithin  = 2 * time.Minute
 	politeTries = 3
 	politeWait  = 1 // second, the least that lock_wait_timeout takes
 	lockWait    = 500 * time.Millisecond
 	lockPause   = time.Second
+	// lockHeld is for how long the server lets the session that has the lock
+	// be silent, in seconds: a host that hangs must not hold up the writers.
+	lockHeld = 5
 )
 
 // snapshot is an outbox.Snapshot: a transaction that sees the tables as of a
@@ -87,7 +92,7 @@ func (s *Source) view(ctx context.Context, x *session) (place, error) {
 	if s.id.mode == byDomain {
 		return s.viewMariaDB(ctx, x)
 	}
-	locker, err := s.open(ctx, "open the session that locks")
+	locker, err := s.openSame(ctx, "open the session that locks")
 	if err != nil {
 		return place{}, err
 	}
@@ -102,6 +107,8 @@ func (s *Source) view(ctx context.Context, x *session) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
+	// A session that the server has ended meanwhile held no lock any more when
+	// the position was read: this fails then.
 	if _, err := locker.query(ctx, "unlock tables"); err != nil {
 		return place{}, fmt.Errorf("unlock the tables: %w", err)
 	}
@@ -145,37 +152,39 @@ func domainsAt(ctx context.Context, x *session, file string, offset uint64) (dom
 	return parseDomainPos(r[1])
 }
 
-// lockTables takes the lock on locker, or gives up after lockTries; killer is
-// another session, to end a try in time.
+// lockTables takes the lock on locker, or gives up after s.lockWithin; killer
+// is another session, to end a try in time.
 //
 // A request for LOCK TABLES ... READ lets everybody pass who wants to write,
 // one for WRITE nobody who comes later; see
 // https://dev.mysql.com/doc/refman/8.4/en/lock-tables.html.
 func (s *Source) lockTables(ctx context.Context, locker, killer *session) error {
-	if _, err := locker.query(ctx, fmt.Sprintf("set session lock_wait_timeout = %d", politeWait)); err != nil {
-		return fmt.Errorf("prepare the lock: %w", err)
+	for _, v := range []string{fmt.Sprintf("lock_wait_timeout = %d", politeWait), fmt.Sprintf("wait_timeout = %d", lockHeld)} {
+		if _, err := locker.query(ctx, "set session "+v); err != nil {
+			return fmt.Errorf("prepare the lock: %w", err)
+		}
 	}
-	polite := politeTries
-	for try := range lockTries {
-		err := s.tryTables(ctx, locker, killer, try < polite)
+	begin, writable := time.Now(), true
+	for try := 1; time.Since(begin) < s.lockWithin; try++ {
+		err := s.tryTables(ctx, locker, killer, try <= politeTries || try%2 != 0 || !writable)
 		if err == nil {
 			return nil
 		}
 		switch errorCode(err) {
 		case mysql.ER_LOCK_WAIT_TIMEOUT, mysql.ER_QUERY_INTERRUPTED:
 		case mysql.ER_OPTION_PREVENTS_STATEMENT:
-			polite = lockTries // a replica with read_only takes no lock for writing
+			writable = false // a replica with read_only takes no lock for writing
 			continue
 		default:
 			return s.privilegeError("lock the tables", err)
 		}
-		s.log.Info("snapshot waits for a running transaction that has written to the outbox", "try", try+1)
+		s.log.Info("snapshot waits for transactions that use the outbox", "try", try)
 		if err := pause(ctx, lockPause); err != nil {
 			return err
 		}
 	}
 	return outbox.Refuse(ReasonSnapshot, "end the transaction that holds the outbox (SELECT * FROM information_schema.innodb_trx shows it), or start with --snapshot never",
-		"the outbox could not be locked for a moment in %d tries: a transaction has written to it and does not end", lockTries)
+		"the outbox could not be locked for a moment within %s: a transaction that has written to it does not end, or others write to it all the time beside one that has read it and does not end", s.lockWithin)
 }
 
 func (s *Source) tryTables(ctx context.Context, locker, killer *session, polite bool) error {

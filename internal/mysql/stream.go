@@ -23,9 +23,6 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 	if err != nil {
 		return err
 	}
-	if err := s.sameServer(ctx, x); err != nil {
-		return err
-	}
 	if r.IsZero() {
 		end, err := s.end(ctx, x)
 		if err != nil {
@@ -47,8 +44,9 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 	}
 	defer f.payload.close()
 	f.reload = func(i int) (tableFacts, error) {
-		return s.loadTable(ctx, x, i, true)
+		return s.reloadTable(ctx, x, i)
 	}
+	f.relook = func() error { return s.ways.load(ctx, x) }
 	if f.until != nil && f.reached(f.until) {
 		h.Open()
 		return f.end()

@@ -29,6 +29,10 @@ const (
 	typeTimestamp2 = 17
 	typeDatetime2  = 18
 	typeTime2      = 19
+	// MariaDB's COMPRESSED columns, which are passed over.
+	typeBlobCompressed    = 140
+	typeVarcharCompressed = 141
+
 	typeVector     = 242
 	typeJSON       = 245
 	typeNewDecimal = 246
@@ -92,12 +96,12 @@ func (c *column) valueSize(b []byte) (int, error) {
 		return int(c.meta>>8) + (int(c.meta&0xff)+7)/8, nil
 	case typeEnum, typeSet:
 		return int(c.meta & 0xff), nil
-	case typeVarchar, typeVarString, typeString:
+	case typeVarchar, typeVarString, typeString, typeVarcharCompressed:
 		if c.meta > 255 {
 			return prefixed(2)
 		}
 		return prefixed(1)
-	case typeBlob, typeGeometry, typeJSON, typeVector:
+	case typeBlob, typeGeometry, typeJSON, typeVector, typeBlobCompressed:
 		if c.meta < 1 || c.meta > 4 {
 			return 0, fmt.Errorf("length of %d bytes", c.meta)
 		}

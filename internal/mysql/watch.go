@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -22,13 +21,9 @@ func (s *Source) watchSession(ctx context.Context) (*session, error) {
 	}
 	s.watch.close()
 	s.watch = nil
-	x, err := s.open(ctx, "open the watcher's session")
+	x, err := s.openSame(ctx, "open the watcher's session")
 	if err != nil {
 		return nil, err
-	}
-	if err := s.sameServer(ctx, x); err != nil {
-		x.close()
-		return nil, fmt.Errorf("open the watcher's session: %w", err)
 	}
 	s.watch = x
 	return x, nil

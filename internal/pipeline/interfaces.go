@@ -44,7 +44,8 @@ type Locker interface {
 	// somebody else holds it, held is false and holder says who, for people.
 	TryLock(ctx context.Context) (held bool, holder string, err error)
 	// Locked asks the server whether the lock is still ours: an error says
-	// that it is not, or that nobody can tell.
+	// that it is not, or that nobody can tell. It may be called while Stream
+	// runs, and is, every few seconds: that also keeps the session alive.
 	Locked(ctx context.Context) error
 	// Evict ends the sessions of the lock's holder and of the log's reader
 	// if they are ours by name. Call it only after fencing.
@@ -103,7 +104,8 @@ type Streamer interface {
 // while Stream runs, on a connection of its own.
 type Watcher interface {
 	// Watch checks that the log still brings every outbox row (publication
-	// contents, filters, the tables themselves). A difference is a Refusal.
+	// contents, filters, the tables themselves). A difference is a Refusal;
+	// outbox.ErrOtherServer says that the address leads elsewhere by now.
 	Watch(ctx context.Context) error
 	// Gauges asks how far the server is and what it keeps for us.
 	Gauges(ctx context.Context) (outbox.Gauges, error)

@@ -306,23 +306,39 @@ func (p *Pipeline) publishAll(ctx context.Context, h *outbox.Handoff) error {
 	}
 }
 
-// watch asks the source for its gauges and checks that its log still brings
-// every row, until ctx ends or a check refuses.
+// watch asks the source for its gauges, checks that its log still brings every
+// row, and that the name's lock is still ours, until ctx ends or a check says
+// that this session must.
 func (p *Pipeline) watch(ctx context.Context) error {
 	for {
 		p.poll(ctx)
 		err := p.source.Watch(ctx)
-		var refusal *outbox.Refusal
-		if errors.As(err, &refusal) {
+		switch {
+		case isRefusal(err), errors.Is(err, outbox.ErrOtherServer):
 			return err
-		}
-		if err != nil && ctx.Err() == nil {
+		case err != nil && ctx.Err() == nil:
 			p.log.Warn("the source could not be checked", "err", err)
 		}
 		if !pause(ctx, watchInterval) {
 			return nil
 		}
+		if err := p.stillLocked(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
 	}
+}
+
+// stillLocked is an error when the name's lock is lost: from then on another
+// instance may be active, and without transactions nothing else keeps the two
+// apart. Being asked also keeps a session alive that has nothing else to do.
+func (p *Pipeline) stillLocked(ctx context.Context) error {
+	if p.keepsNothing() {
+		return nil // it has taken none
+	}
+	if err := p.source.Locked(ctx); err != nil {
+		return fmt.Errorf("keep the lock of %s: %w", p.cfg.Name, err)
+	}
+	return nil
 }
 
 // poll refreshes the source's gauges.

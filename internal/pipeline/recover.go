@@ -73,8 +73,8 @@ func (p *Pipeline) recoveredSink() {
 // refence rebuilds the sink: who else may write is settled first, so that a
 // process that slept does not fence the one that took over from it.
 func (p *Pipeline) refence(ctx context.Context) (*checkpoint.Record, error) {
-	if err := p.source.Locked(ctx); err != nil && !p.keepsNothing() {
-		return nil, fmt.Errorf("keep the lock of %s: %w", p.cfg.Name, err)
+	if err := p.stillLocked(ctx); err != nil {
+		return nil, err
 	}
 	if p.topic != nil {
 		there, err := p.topic.Exists(ctx)
