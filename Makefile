@@ -44,7 +44,8 @@ test-full: build build-faults ## the same, in full length and on every supported
 	go test -timeout 10m ./internal/model
 	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./proxy/... ./bench/...
 	cd e2e && go test -c -o ../bin/e2e.test . && for source in postgres mysql mariadb; do \
-		echo "end to end, $$source" && E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); done
+		if [[ -n $${E2E_FULL:-} ]]; then connect=$$(../scripts/stack debezium $$source); eval "$$connect"; fi; \
+		echo "end to end, $$source"; E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); done
 
 test-eventuate: build build-faults ## the real Eventuate Tram, producers and consumers, on PostgreSQL and MySQL
 	scripts/stack run postgres mysql kafka -- scripts/test-eventuate
