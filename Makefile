@@ -15,7 +15,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VE
 E2E_ENV := E2E_TAILER=$(CURDIR)/bin/tailer E2E_TAILER_FAULTS=$(CURDIR)/bin/tailer-faults
 
 # go build knows what is up to date, so binaries are always asked for.
-.PHONY: help build build-faults test test-full test-eventuate lint demo bench bench-compare bench-growth fuzz-short clean .test-on-stack .test-deploy
+.PHONY: help build build-faults test test-full test-eventuate chaos lint demo bench bench-compare bench-growth fuzz-short clean .test-on-stack .test-deploy
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
@@ -42,10 +42,15 @@ test-full: build build-faults ## the same, in full length and on every supported
 	go vet ./...
 	go test -race -timeout 5m ./...
 	go test -timeout 10m ./internal/model
-	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./proxy/... ./bench/...
+	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./proxy/... ./bench/... && go test -count=1 -run Wire ./chaos
 	cd e2e && go test -c -o ../bin/e2e.test . && for source in postgres mysql mariadb; do \
 		if [[ -n $${E2E_FULL:-} ]]; then connect=$$(../scripts/stack debezium $$source); eval "$$connect"; fi; \
 		echo "end to end, $$source"; E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); done
+
+# On servers of its own, which it kills.
+chaos: build build-faults ## a seeded fault suite under load, on every source, with a table at the end (CHAOS_SEED, CHAOS_FAULTS, CHAOS_TIMES)
+	STACK_DIR=$${STACK_DIR:-/var/tmp/tailer-chaos} scripts/stack run postgres mysql mariadb kafka3 -- \
+		bash -c 'cd e2e && CHAOS_SERVERS=own $(E2E_ENV) go test -count=1 -timeout 5h -v -run TestChaos ./chaos'
 
 test-eventuate: build build-faults ## the real Eventuate Tram, producers and consumers, on PostgreSQL and MySQL
 	scripts/stack run postgres mysql kafka -- scripts/test-eventuate

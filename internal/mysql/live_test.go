@@ -18,23 +18,24 @@ import (
 type running struct {
 	w    *world
 	h    *outbox.Handoff
-	stop context.CancelFunc
+	stop func()
 	err  chan error
 }
 
 func (w *world) stream(s *Source, r outbox.Resume, l outbox.Limits) *running {
 	ctx, cancel := context.WithCancel(w.ctx())
-	x := &running{w: w, h: outbox.NewHandoff(3, l, r), stop: cancel, err: make(chan error, 1)}
+	x := &running{w: w, h: outbox.NewHandoff(3, l, r), err: make(chan error, 1)}
 	var reader sync.WaitGroup
+	x.stop = func() { // a source is closed once nothing reads from it
+		cancel()
+		reader.Wait()
+	}
 	reader.Go(func() {
 		err := s.Stream(ctx, r, x.h)
 		x.h.Close(err)
 		x.err <- err
 	})
-	w.Cleanup(func() {
-		cancel()
-		reader.Wait()
-	})
+	w.Cleanup(x.stop)
 	return x
 }
 

@@ -1,0 +1,253 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/tailer-io/tailer/e2e/harness"
+)
+
+// Node is one broker. Whoever asks it at Target is told to go on to Listen, where a wire of ours stands.
+type Node struct {
+	ID             int32
+	Listen, Target string
+}
+
+// Cluster is the Kafka under test.
+type Cluster struct {
+	Nodes []Node
+	Own   bool // its brokers may be killed
+	kafka *harness.Kafka
+	dir   string // of the server kafka3, when it is ours
+}
+
+// NewCluster is the cluster that the environment names.
+func NewCluster(t testing.TB, kafka *harness.Kafka) *Cluster {
+	t.Helper()
+	if !own() {
+		return &Cluster{kafka: kafka, Nodes: []Node{{ID: 1, Listen: harness.Env(t, "STACK_KAFKA_FAULT_LISTEN"),
+			Target: harness.Env(t, "STACK_KAFKA_FAULT_TARGET")}}}
+	}
+	c := &Cluster{kafka: kafka, Own: true, dir: filepath.Join(harness.Env(t, "STACK_DIR"), "kafka3")}
+	for id := int32(1); id <= 3; id++ {
+		c.Nodes = append(c.Nodes, c.node(t, id))
+	}
+	return c
+}
+
+// own reports whether the servers belong to this run.
+func own() bool { return os.Getenv("CHAOS_SERVERS") == "own" }
+
+var faultAddress = regexp.MustCompile(`FAULT://([0-9.:]+)`)
+
+func (c *Cluster) node(t testing.TB, id int32) Node {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(c.home(id), "server.properties"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := Node{ID: id}
+	for line := range strings.Lines(string(text)) {
+		if found := faultAddress.FindStringSubmatch(line); found != nil {
+			if strings.HasPrefix(line, "advertised.") {
+				n.Listen = found[1]
+			} else {
+				n.Target = found[1]
+			}
+		}
+	}
+	if n.Listen == "" || n.Target == "" {
+		t.Fatalf("broker %d has no listener FAULT", id)
+	}
+	return n
+}
+
+func (c *Cluster) home(id int32) string { return filepath.Join(c.dir, strconv.Itoa(int(id))) }
+
+// pid is that of a running broker, 0 when it does not run.
+func (c *Cluster) pid(id int32) int {
+	return livePID(filepath.Join(c.home(id), "pid"), filepath.Join(c.home(id), "server.properties"))
+}
+
+// livePID is the number in a pid file's first line if that process lives and has the text on its command line, else 0.
+func livePID(file, text string) int {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		return 0
+	}
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || !strings.Contains(string(command), text) {
+		return 0
+	}
+	return pid
+}
+
+// end sends a signal to a process and waits until it is gone.
+func end(t testing.TB, what string, pid func() int, signal syscall.Signal) {
+	t.Helper()
+	n := pid()
+	if n == 0 {
+		t.Fatalf("%s does not run", what)
+	}
+	if err := syscall.Kill(n, signal); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	for deadline := time.Now().Add(time.Minute); pid() != 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not end", what)
+		}
+	}
+}
+
+// Kill is kill -9 of a broker.
+func (c *Cluster) Kill(t testing.TB, id int32) { c.End(t, id, syscall.SIGKILL) }
+
+// End ends a broker by a signal.
+func (c *Cluster) End(t testing.TB, id int32, signal syscall.Signal) {
+	t.Helper()
+	end(t, fmt.Sprint("broker ", id), func() int { return c.pid(id) }, signal)
+}
+
+// stack runs scripts/stack.
+func stack(args ...string) error {
+	if out, err := exec.Command("../../scripts/stack", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("scripts/stack %v: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
+// Mend starts the brokers that are gone, and waits until every partition has all its replicas in sync.
+func (c *Cluster) Mend(t testing.TB) {
+	t.Helper()
+	if !c.Own {
+		return
+	}
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		var started error
+		for _, n := range c.Nodes {
+			if c.pid(n.ID) == 0 {
+				// The script's patience may end before a busy machine has the broker up.
+				started = errors.Join(started, stack("start-broker", strconv.Itoa(int(n.ID))))
+			}
+		}
+		behind, err := c.behind()
+		if err == nil && behind == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the cluster does not heal: %v %v\n%v", behind, err, started)
+		}
+	}
+}
+
+// behind names a partition without leader or with fewer replicas in sync than it has.
+func (c *Cluster) behind() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	topics, err := c.kafka.Admin.ListTopicsWithInternal(ctx)
+	if err != nil {
+		return "", err
+	}
+	found := ""
+	topics.EachPartition(func(p kadm.PartitionDetail) {
+		if p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
+			found = fmt.Sprintf("%s/%d: leader %d, in sync %v of %v", p.Topic, p.Partition, p.Leader, p.ISR, p.Replicas)
+		}
+	})
+	return found, nil
+}
+
+// Coordinator is the broker that coordinates the transactions of a tailer.
+func (c *Cluster) Coordinator(t testing.TB, name string) int32 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	id := "tailer." + name
+	answer := c.kafka.Admin.FindTxnCoordinators(ctx, id)[id]
+	if answer.Err != nil {
+		t.Fatalf("find the coordinator: %v", answer.Err)
+	}
+	return answer.NodeID
+}
+
+// Leader is the broker that leads a partition.
+func (c *Cluster) Leader(t testing.TB, topic string, partition int32) int32 {
+	t.Helper()
+	return c.details(t, topic)[topic].Partitions[partition].Leader
+}
+
+func (c *Cluster) details(t testing.TB, topics ...string) kadm.TopicDetails {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	details, err := c.kafka.Admin.ListTopics(ctx, topics...)
+	if err == nil {
+		err = details.Error()
+	}
+	if err != nil {
+		t.Fatalf("list topics: %v", err)
+	}
+	return details
+}
+
+// MoveLeaders makes another replica the leader of every partition of the topics.
+func (c *Cluster) MoveLeaders(t testing.TB, topics ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var order kadm.AlterPartitionAssignmentsReq
+	var all kadm.TopicsSet
+	c.details(t, topics...).EachPartition(func(p kadm.PartitionDetail) {
+		next := append(slices.Clone(p.Replicas[1:]), p.Replicas[0])
+		order.Assign(p.Topic, p.Partition, next)
+		all.Add(p.Topic, p.Partition)
+	})
+	answers, err := c.kafka.Admin.AlterPartitionAssignments(ctx, order)
+	if err == nil {
+		err = answers.Error()
+	}
+	if err != nil {
+		t.Fatalf("reorder replicas: %v", err)
+	}
+	if _, err := c.kafka.Admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, all); err != nil {
+		t.Fatalf("elect leaders: %v", err)
+	}
+}
+
+// Set changes a setting of topics; an empty value goes back to the default.
+func (c *Cluster) Set(t testing.TB, topics []string, name, value string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	change := kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: &value}
+	if value == "" {
+		change = kadm.AlterConfig{Op: kadm.DeleteConfig, Name: name}
+	}
+	answers, err := c.kafka.Admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{change}, topics...)
+	for _, a := range answers {
+		if err == nil {
+			err = a.Err
+		}
+	}
+	if err != nil {
+		t.Fatalf("set %s of %v: %v", name, topics, err)
+	}
+}

@@ -1,0 +1,24 @@
+// Package chaos breaks what stands around a running tailer, and tailer itself, while an application writes, and lets
+// e2e/check judge what came of it: ids lost, doubled, out of order, foreign, transactions left open, confirmed
+// positions that led the checkpoint.
+//
+// Each fault says what has to come of it: tailer goes on by itself, or it ends with status 3 and a text. A fault is
+// played alone, several times in one world (a database, a name, topics of its own); then faults of different kinds are
+// mixed at random. What is random comes from one seed, which is printed: the same seed and the same names play the
+// same faults with the same sizes and pauses, though not the same interleaving of processes.
+//
+// It finds its servers as the other end-to-end tests do. The environment says what is played:
+//
+//	CHAOS_SERVERS=own   the servers of `scripts/stack` in STACK_DIR belong to this run: databases and three brokers
+//	                    (kafka3) are killed and started again. Without it only faults are played that others on the
+//	                    same servers do not notice.
+//	CHAOS_SEED          the seed; the clock without it
+//	CHAOS_SOURCES       postgres,mysql,mariadb
+//	CHAOS_FAULTS        a regular expression for the names of faults, "mixed" among them; all of them
+//	CHAOS_TIMES         how often each fault is played in its world (2)
+//	CHAOS_MIXED         how many rounds of mixed faults (8)
+//	CHAOS_REPORT        a file for the table as Markdown
+//
+// Without CHAOS_SERVERS and CHAOS_FAULTS it is the short form: mixed rounds of quick faults, on one source that the
+// seed chooses.
+package chaos
