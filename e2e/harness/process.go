@@ -123,6 +123,9 @@ func (p *Process) Kill() {
 // Exit waits until the process has ended and returns its status: the exit code, or minus the signal.
 func (p *Process) Exit(within time.Duration) int {
 	p.t.Helper()
+	if !p.Running() {
+		return p.code // whatever the time: select would toss a coin
+	}
 	select {
 	case <-p.done:
 		return p.code
