@@ -43,13 +43,18 @@ func newOwnMySQL(t *testing.T, kind string, id int, settings ...string) *ownMySQ
 	if kind == "mysql" {
 		base = append(base, "--lc-messages-dir="+filepath.Join(filepath.Dir(filepath.Dir(program[len(program)-1])), "share", "mysql"), "--mysqlx=OFF")
 	}
+	// MariaDB deletes temporary tables that it finds in its temporary folder when it starts, whoever's they are.
+	own := append(os.Environ(), "TMPDIR="+dir)
 	command := func(args ...string) *exec.Cmd {
-		return exec.Command(program[0], append(append(program[1:len(program):len(program)], base...), args...)...)
+		c := exec.Command(program[0], append(append(program[1:len(program):len(program)], base...), args...)...)
+		c.Env = own
+		return c
 	}
 	install := command("--initialize-insecure", "--secure-file-priv=")
 	if kind == "mariadb" {
 		install = exec.Command("mariadb-install-db", append(base, "--skip-test-db", "--auth-root-authentication-method=normal", "--skip-log-bin")...)
 	}
+	install.Env = own
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("initialize: %v\n%s", err, out)
 	}

@@ -60,6 +60,8 @@ func private(t *testing.T, env string, id int, settings ...string) *world {
 	} else {
 		install = exec.Command(program[0], append(append(program[1:len(program):len(program)], args...), "--initialize-insecure", "--secure-file-priv=", "--mysqlx=OFF")...)
 	}
+	own := append(os.Environ(), "TMPDIR="+dir) // MariaDB deletes other servers' temporary tables from a shared one
+	install.Env = own
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("initialize: %v\n%s", err, out)
 	}
@@ -87,7 +89,7 @@ func private(t *testing.T, env string, id int, settings ...string) *world {
 	}
 	defer log.Close()
 	cmd := exec.Command(program[0], append(program[1:len(program):len(program)], args...)...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, own
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

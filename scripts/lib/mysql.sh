@@ -92,9 +92,11 @@ mysql_user() {
   fi
 }
 
-# as_mysql NAME COMMAND...: as the server's user, with none of the caller's variables or descriptors.
+# as_mysql NAME COMMAND...: as the server's user, with none of the caller's variables or descriptors. MariaDB deletes
+# temporary tables that it finds in its temporary folder when it starts, whoever's they are: other servers then fail,
+# or crash. So each has a folder of its own.
 as_mysql() (
-  user=$(mysql_user "$1")
+  user=$(mysql_user "$1") tmp=$STACK_DIR/$1/run
   shift
   cd "$STACK_DIR" || exit
   close_descriptors
@@ -102,7 +104,7 @@ as_mysql() (
   if ((EUID == 0)); then
     drop=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --clear-groups)
   fi
-  exec "${drop[@]}" env -i "PATH=$PATH:/usr/sbin" LC_ALL=C TZ=UTC "$@" </dev/null
+  exec "${drop[@]}" env -i "PATH=$PATH:/usr/sbin" "TMPDIR=$tmp" LC_ALL=C TZ=UTC "$@" </dev/null
 )
 
 # mysql_pid NAME prints the pid of the running server, if it is ours still.
