@@ -210,7 +210,7 @@ func TestChoose(t *testing.T) {
 }
 
 func TestErrorsNameKafkasWords(t *testing.T) {
-	err := fmt.Errorf("x: %w", &brokerError{step: "produce", topic: "orders", partition: 3, code: errProducerFenced})
+	err := fmt.Errorf("x: %w", &brokerError{step: "produce", topic: "orders", partition: 3, code: sarama.ErrProducerFenced})
 	if want := "x: produce, topic orders partition 3: PRODUCER_FENCED"; err.Error() != want {
 		t.Errorf("%q", err)
 	}

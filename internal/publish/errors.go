@@ -85,8 +85,6 @@ func codeName(c sarama.KError) string {
 	return fmt.Sprintf("error code %d (%s)", int16(c), c.Error())
 }
 
-const errProducerFenced sarama.KError = 90
-
 type codeInfo struct {
 	name  string
 	class class
