@@ -58,7 +58,7 @@ var options = []option{
 		doc:   "identity of this instance: transactional.id `tailer.<name>`, checkpoint, lock, default slot and publication; at most 200 letters, digits, dots, dashes and underscores",
 		field: func(c *Config) any { return &c.Name }},
 	{name: "source-url", derived: "required", secret: true, commands: database,
-		doc:   "database: `postgres://user@host:5432/database` with libpq's parameters (sslmode, sslrootcert, sslcert, several hosts, socket directory), or `mysql://` or `mariadb://user@host:3306/database` with ssl-mode, ssl-ca, ssl-cert, ssl-key, socket",
+		doc:   "database: `postgres://user@host:5432/database` with libpq's parameters (sslmode, sslrootcert, sslcert, socket directory), or `mysql://` or `mariadb://user@host:3306/database` with ssl-mode, ssl-ca, ssl-cert, ssl-key, socket; several hosts (`host1:3306,host2:3306`): the first that is a primary is read, looked for again after a failure",
 		field: func(c *Config) any { return &c.SourceURL }},
 	{name: "source-password-file", commands: database,
 		doc:   "file that holds the database password, read at each connection; a trailing newline is cut off",

@@ -20,14 +20,17 @@ func (s *Source) Check(ctx context.Context) []outbox.Finding {
 		return r.List
 	}
 	s.Close()
-	x, err := s.open(ctx, "connect")
+	if len(s.addr.hosts) > 1 {
+		s.checkHosts(ctx, &r)
+	}
+	x, err := s.choose(ctx, "connect")
 	if err != nil {
 		r.Err("connection", "check host, port, ssl-mode, account and password in --source-url", err)
 		return r.List
 	}
 	s.ctl = x
 	defer s.Close()
-	r.OK("connection", "the server answers")
+	r.OK("connection", "%s answers", s.at.host)
 	id, err := s.identify(ctx, x)
 	if err != nil {
 		r.Err("server settings", "", err)
@@ -50,6 +53,30 @@ func (s *Source) Check(ctx context.Context) []outbox.Finding {
 	s.checkTables(ctx, x, &r)
 	s.checkDump(ctx, x, &r)
 	return r.List
+}
+
+// checkHosts asks each of several hosts what it is.
+func (s *Source) checkHosts(ctx context.Context, r *outbox.Findings) {
+	primary := ""
+	for _, e := range s.addr.hosts {
+		what := "host " + e.host
+		x, is, err := s.ask(ctx, e, "connect")
+		x.close()
+		switch {
+		case err != nil:
+			r.Warn(what, "start it, or take it out of --source-url", "it cannot be followed after a failover: %v", err)
+		case is == replicating:
+			r.Warn(what, "SET GLOBAL read_only = ON and in the configuration file of every replica",
+				"it %s: while no other host answers it is taken for the primary", is)
+		case is == writable && primary != "":
+			r.Warn(what, "SET GLOBAL read_only = ON on every server but the primary", "it %s, and so does %s, which is taken", is, primary)
+		case is == writable:
+			primary = e.host
+			r.OK(what, "it %s", is)
+		default:
+			r.OK(what, "it %s", is)
+		}
+	}
 }
 
 // checkLog looks at how the log is written.

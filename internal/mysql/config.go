@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -25,7 +26,10 @@ type Config struct {
 	// mariadb:// for MariaDB; the port is 3306 when there is none. Parameters:
 	// ssl-mode (disabled, preferred, required, verify-ca, verify-identity;
 	// default preferred, or verify-identity when ssl-ca is given), ssl-ca (a PEM
-	// file), ssl-cert and ssl-key (our own, PEM), and socket (a Unix socket instead of host and port).
+	// file), ssl-cert and ssl-key (our own, PEM), and socket (a Unix socket
+	// instead of host and port). Several hosts, with commas between them, are
+	// looked through at each Connect for one that may be written to: see
+	// hosts.go.
 	URL string
 	// Password is asked before each connection, and replaces the URL's
 	// password; nil leaves that one.
@@ -83,6 +87,14 @@ type Source struct {
 	lock  *session // holds the name's lock
 	watch *session // opened at the first Watch or Gauges
 
+	// at is the host that sessions and streams go to. Of several, choose set it,
+	// and behind keeps what the others said; passed are those that Prove has
+	// refused since one was last proven, and last says that at is one of them.
+	at     endpoint
+	behind []string
+	passed map[string]bool
+	last   bool
+
 	id     identity
 	worked bool // Connect succeeded once: what fails now is not the configuration
 	tables []tableFacts
@@ -111,7 +123,9 @@ func New(cfg Config, log *slog.Logger) *Source {
 		_, _ = rand.Read(b[:]) // never fails
 		s.cfg.ServerID = 1<<31 | binary.BigEndian.Uint32(b[:])
 	}
-	s.addr, _ = parseURL(cfg)
+	if s.addr, _ = parseURL(cfg); s.addr != nil {
+		s.at = s.addr.hosts[0]
+	}
 	s.cfg.Tables = append([]Table(nil), cfg.Tables...)
 	for i := range s.cfg.Tables {
 		if t := &s.cfg.Tables[i]; t.Schema == "" && s.addr != nil {
@@ -144,8 +158,7 @@ func Validate(cfg Config) error {
 // address is a URL taken apart.
 type address struct {
 	kind           outbox.Kind
-	network, host  string // tcp and HOST:PORT, or unix and a path
-	name           string // the host alone, for certificates
+	hosts          []endpoint // at least one
 	user, password string
 	database       string
 	tls            tlsMode
@@ -153,18 +166,25 @@ type address struct {
 	cert, key      string // PEM files, "" for none
 }
 
+// endpoint is one place where a server may be.
+type endpoint struct {
+	network, host string // tcp and HOST:PORT, or unix and a path
+	name          string // the host alone, for certificates
+}
+
 func parseURL(cfg Config) (*address, error) {
 	invalid := func(format string, args ...any) error {
 		return &outbox.Invalid{
 			Option: "source-url", Text: fmt.Sprintf(format, args...),
-			Hint: "want mysql://USER@HOST:PORT/DATABASE?ssl-mode=verify-identity (or mariadb://); special characters in user and password are percent-encoded",
+			Hint: "want mysql://USER@HOST:PORT/DATABASE?ssl-mode=verify-identity (or mariadb://; several hosts with commas between them); special characters in user and password are percent-encoded",
 		}
 	}
-	u, err := url.Parse(cfg.URL)
+	first, hosts := splitHosts(cfg.URL)
+	u, err := url.Parse(first)
 	if err != nil {
 		return nil, invalid("it is malformed") // the error repeats the URL, password included
 	}
-	a := &address{network: "tcp", name: u.Hostname(), user: u.User.Username(), database: strings.TrimPrefix(u.Path, "/")}
+	a := &address{user: u.User.Username(), database: strings.TrimPrefix(u.Path, "/")}
 	switch u.Scheme {
 	case "mysql":
 		a.kind = outbox.MySQL
@@ -173,9 +193,6 @@ func parseURL(cfg Config) (*address, error) {
 	default:
 		return nil, invalid("it is neither a mysql:// nor a mariadb:// URL")
 	}
-	if strings.Contains(u.Host, ",") {
-		return nil, invalid("it names several hosts; one is allowed")
-	}
 	if strings.Contains(a.database, "/") {
 		return nil, invalid("%q is no database name", a.database)
 	}
@@ -183,14 +200,13 @@ func parseURL(cfg Config) (*address, error) {
 		return nil, invalid("it names no user")
 	}
 	a.password, _ = u.User.Password()
-	port := u.Port()
-	if port == "" {
-		port = "3306"
+	for _, h := range hosts {
+		e, err := parseHost(h)
+		if err != nil {
+			return nil, invalid("%v", err)
+		}
+		a.hosts = append(a.hosts, e)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return nil, invalid("%q is no port", port)
-	}
-	a.host = net.JoinHostPort(a.name, port)
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return nil, invalid("its parameters are malformed")
@@ -209,7 +225,10 @@ func parseURL(cfg Config) (*address, error) {
 		case "ssl-key":
 			a.key = value
 		case "socket":
-			a.network, a.host = "unix", value
+			if len(hosts) > 1 {
+				return nil, invalid("it names several hosts and a socket")
+			}
+			a.hosts = []endpoint{{network: "unix", host: value, name: a.hosts[0].name}}
 		default:
 			return nil, invalid("it has the parameter %q; known are ssl-mode, ssl-ca, ssl-cert, ssl-key, socket", key)
 		}
@@ -217,8 +236,10 @@ func parseURL(cfg Config) (*address, error) {
 	if (a.cert == "") != (a.key == "") {
 		return nil, invalid("ssl-cert and ssl-key go together")
 	}
-	if a.network == "tcp" && a.name == "" {
-		return nil, invalid("it names no host")
+	for _, e := range a.hosts {
+		if e.network == "tcp" && e.name == "" {
+			return nil, invalid("it names no host")
+		}
 	}
 	if a.tls == "" {
 		a.tls = tlsPreferred
@@ -229,13 +250,51 @@ func parseURL(cfg Config) (*address, error) {
 	return a, nil
 }
 
+// splitHosts takes the hosts out of a URL, of which net/url takes one only, and
+// returns the URL with the first one alone.
+func splitHosts(text string) (first string, hosts []string) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return text, nil
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	at := strings.LastIndexByte(rest[:end], '@') + 1
+	hosts = strings.Split(rest[at:end], ",")
+	return scheme + "://" + rest[:at] + hosts[0] + rest[end:], hosts
+}
+
+// parseHost reads HOST or HOST:PORT; an IPv6 address stands in brackets.
+func parseHost(text string) (endpoint, error) {
+	u, err := url.Parse("//" + text)
+	if err != nil {
+		return endpoint{}, fmt.Errorf("%q is no HOST:PORT", text)
+	}
+	port := cmp.Or(u.Port(), "3306")
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return endpoint{}, fmt.Errorf("%q is no port", port)
+	}
+	return endpoint{network: "tcp", host: net.JoinHostPort(u.Hostname(), port), name: u.Hostname()}, nil
+}
+
+// hostList are the hosts as the URL names them.
+func (a *address) hostList() string {
+	list := make([]string, len(a.hosts))
+	for i, e := range a.hosts {
+		list[i] = e.host
+	}
+	return strings.Join(list, ",")
+}
+
 // serverID is the id under which the log is read: 2^31 plus a hash, so that it
 // stays clear of the small numbers that people give their servers.
 func (s *Source) serverID() uint32 {
 	if s.cfg.ServerID != 0 {
 		return s.cfg.ServerID
 	}
-	sum := sha256.Sum256([]byte(s.cfg.Name + "\x00" + s.addr.host + "\x00" + s.addr.database))
+	sum := sha256.Sum256([]byte(s.cfg.Name + "\x00" + s.addr.hostList() + "\x00" + s.addr.database))
 	return 1<<31 | binary.BigEndian.Uint32(sum[:4])&(1<<31-1)
 }
 

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -9,23 +10,27 @@ import (
 )
 
 func TestParseURL(t *testing.T) {
+	h := []endpoint{{"tcp", "h:3306", "h"}}
 	for text, want := range map[string]address{
-		"mysql://u:p%40@h/db":                                     {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", password: "p@", database: "db", tls: tlsPreferred},
-		"mariadb://u@[::1]:3307/":                                 {kind: outbox.MariaDB, network: "tcp", host: "[::1]:3307", name: "::1", user: "u", tls: tlsPreferred},
-		"mysql://u@h/db?ssl-mode=required&ssl-cert=/c&ssl-key=/k": {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", database: "db", tls: tlsRequired, cert: "/c", key: "/k"},
-		"mysql://u@h/db?ssl-ca=/x.pem":                            {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", database: "db", tls: tlsVerifyIdentity, ca: "/x.pem"},
-		"mysql://u@h/db?ssl-mode=verify-identity":                 {kind: outbox.MySQL, network: "tcp", host: "h:3306", name: "h", user: "u", database: "db", tls: tlsVerifyIdentity},
-		"mysql://u@/db?socket=/run/s":                             {kind: outbox.MySQL, network: "unix", host: "/run/s", user: "u", database: "db", tls: tlsPreferred},
+		"mysql://u:p%40@h/db":                                     {kind: outbox.MySQL, hosts: h, user: "u", password: "p@", database: "db", tls: tlsPreferred},
+		"mariadb://u@[::1]:3307/":                                 {kind: outbox.MariaDB, hosts: []endpoint{{"tcp", "[::1]:3307", "::1"}}, user: "u", tls: tlsPreferred},
+		"mysql://u@h/db?ssl-mode=required&ssl-cert=/c&ssl-key=/k": {kind: outbox.MySQL, hosts: h, user: "u", database: "db", tls: tlsRequired, cert: "/c", key: "/k"},
+		"mysql://u@h/db?ssl-ca=/x.pem":                            {kind: outbox.MySQL, hosts: h, user: "u", database: "db", tls: tlsVerifyIdentity, ca: "/x.pem"},
+		"mysql://u@h/db?ssl-mode=verify-identity":                 {kind: outbox.MySQL, hosts: h, user: "u", database: "db", tls: tlsVerifyIdentity},
+		"mysql://u@/db?socket=/run/s":                             {kind: outbox.MySQL, hosts: []endpoint{{"unix", "/run/s", ""}}, user: "u", database: "db", tls: tlsPreferred},
+		"mysql://u:a,b@h,[::1],i:3307/db?ssl-mode=required": {kind: outbox.MySQL, hosts: []endpoint{h[0], {"tcp", "[::1]:3306", "::1"}, {"tcp", "i:3307", "i"}},
+			user: "u", password: "a,b", database: "db", tls: tlsRequired},
+		"mariadb://u@i:1,h": {kind: outbox.MariaDB, hosts: []endpoint{{"tcp", "i:1", "i"}, h[0]}, user: "u", tls: tlsPreferred},
 	} {
 		got, err := parseURL(Config{URL: text})
-		if err != nil || *got != want {
+		if err != nil || !reflect.DeepEqual(*got, want) {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
 	tables := []Table{{Name: "outbox", Columns: []string{"id"}}}
 	for _, text := range []string{
 		"", "postgres://u:secret@h/db", "mysql://u:secret@h:99999/db", "mysql://u:secret@h:0/db", "mysql://:secret@h/db", "mysql://u:secret@/db",
-		"mysql://u:secret@h/db?ssl-mode=maybe", "mysql://u:secret@h/db?sslmode=disable", "mysql://u:secret@h1,h2/db", "mysql://u:secret@h/a/b",
+		"mysql://u:secret@h/db?ssl-mode=maybe", "mysql://u:secret@h/db?sslmode=disable", "mysql://u:secret@h1,/db", "mysql://u:secret@h1,h2:x/db", "mysql://u:secret@h1,h2/db?socket=/s", "mysql://u:secret@h/a/b",
 		"mysql://u:secret@h/", "mysql://u:sec%ret@h/db", "mysql://u:secret@h/db?%zz",
 	} {
 		err := Validate(Config{URL: text, Tables: tables})

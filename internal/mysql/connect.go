@@ -66,7 +66,7 @@ func (s *Source) reach(ctx context.Context) (identity, error) {
 	if err := Validate(s.cfg); err != nil {
 		return identity{}, err
 	}
-	x, err := s.open(ctx, "connect to the source")
+	x, err := s.choose(ctx, "connect to the source")
 	if err != nil {
 		return identity{}, err
 	}
@@ -169,7 +169,7 @@ where id is not null`)
 // variables are the server's settings that matter here. Servers know different
 // ones, and SHOW passes over those that they do not have.
 var variables = []string{
-	"version", "server_id", "server_uuid", "server_uid", "read_only",
+	"version", "server_id", "server_uuid", "server_uid", "read_only", "innodb_read_only",
 	"log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "binlog_row_value_options",
 	"gtid_mode", "gtid_strict_mode", "sync_binlog", "innodb_flush_log_at_trx_commit",
 	"binlog_expire_logs_seconds", "expire_logs_days", "binlog_expire_logs_auto_purge",

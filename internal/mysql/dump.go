@@ -98,7 +98,7 @@ func (d *dump) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	if d.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	raw, err := dialer().DialContext(ctx, d.src.addr.network, d.src.addr.host)
+	raw, err := dialer().DialContext(ctx, d.src.at.network, d.src.at.host)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (d *dump) run(ctx context.Context, p *place) error {
 	}
 	d.ctx = ctx
 	cfg := replication.BinlogSyncerConfig{
-		ServerID: s.serverID(), Flavor: mysql.MySQLFlavor, Host: s.addr.host, User: s.addr.user, Password: password,
+		ServerID: s.serverID(), Flavor: mysql.MySQLFlavor, Host: s.at.host, User: s.addr.user, Password: password,
 		Localhost: s.report(), TLSConfig: tc, Dialer: d.dialContext, Option: d.prepare,
 		RawModeEnabled: true, DisableRetrySync: true, DiscardGTIDSet: true, HeartbeatPeriod: cmp.Or(d.every, s.silence/4),
 		SynchronousEventHandler: d, EventCacheCount: 1,
@@ -290,7 +290,7 @@ func (d *dump) kill() {
 // tlsOf is the TLS configuration that works: with ssl-mode preferred the
 // ordinary session has tried.
 func (s *Source) tlsOf(ctx context.Context) (*tls.Config, error) {
-	tc, err := s.addr.tlsConfig()
+	tc, err := s.addr.tlsConfig(s.at)
 	if err != nil || tc == nil || s.addr.tls != tlsPreferred {
 		return tc, err
 	}

@@ -27,7 +27,14 @@ const (
 // have the commit time that it had. Where the log does not go back that far
 // this is passed over, with a warning, on the same server only. With files: the
 // server is the same one, and so is the file.
+//
+// Of several hosts one that is refused is passed over while there is another:
+// see hosts.go.
 func (s *Source) Prove(ctx context.Context, r outbox.Resume) error {
+	return s.passOver(s.prove(ctx, r))
+}
+
+func (s *Source) prove(ctx context.Context, r outbox.Resume) error {
 	x, err := s.control()
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func (s *Source) Newest(ctx context.Context, rows int, orderBy string) (outbox.S
 	if err := Validate(s.cfg); err != nil {
 		return nil, err
 	}
-	x, err := s.open(ctx, "connect to the source")
+	x, err := s.choose(ctx, "connect to the source")
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ const sessionSQL = "SET NAMES utf8mb4, SESSION time_zone = '+00:00', SESSION sql
 
 // open makes an ordinary session; step names its purpose in errors.
 func (s *Source) open(ctx context.Context, step string) (*session, error) {
-	tc, err := s.addr.tlsConfig()
+	tc, err := s.addr.tlsConfig(s.at)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,9 @@ func (s *Source) open(ctx context.Context, step string) (*session, error) {
 		return nil, s.connectError(step, err)
 	}
 	x := &session{conn: conn, id: conn.GetConnectionID()}
-	if _, err := x.query(ctx, sessionSQL); err != nil {
+	prepare, cancel := context.WithTimeoutCause(ctx, s.dialWithin(), fmt.Errorf("it did not answer within %s", s.dialWithin()))
+	defer cancel()
+	if _, err := x.query(prepare, sessionSQL); err != nil {
 		x.close()
 		return nil, s.connectError(step, err)
 	}
@@ -70,7 +72,8 @@ func (s *Source) dial(ctx context.Context, tc *tls.Config) (*client.Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	within := s.dialWithin()
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var raw net.Conn
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -80,9 +83,9 @@ func (s *Source) dial(ctx context.Context, tc *tls.Config) (*client.Conn, error)
 		}
 		raw = c
 		// The handshake knows no context.
-		return c, c.SetDeadline(time.Now().Add(dialTimeout))
+		return c, c.SetDeadline(time.Now().Add(within))
 	}
-	conn, err := client.ConnectWithDialer(ctx, s.addr.network, s.addr.host, s.addr.user, password, "", dial,
+	conn, err := client.ConnectWithDialer(ctx, s.at.network, s.at.host, s.addr.user, password, "", dial,
 		func(c *client.Conn) error {
 			c.SetTLSConfig(tc)
 			c.SetAttributes(map[string]string{"program_name": s.report()})
@@ -153,6 +156,14 @@ var errSessionLost = errors.New("session to the server is closed")
 // query runs one statement and returns all rows as text; SQL NULL is "".
 // Each %s of sql is replaced by a quoted argument.
 func (x *session) query(ctx context.Context, sql string, args ...string) ([][]string, error) {
+	res, err := x.result(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return textRows(res)
+}
+
+func (x *session) result(ctx context.Context, sql string, args ...string) (*mysql.Result, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.conn == nil {
@@ -170,10 +181,7 @@ func (x *session) query(ctx context.Context, sql string, args ...string) ([][]st
 		res, err = x.conn.Execute(sql)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return textRows(res)
+	return res, err
 }
 
 // textRows are a result's rows as text; SQL NULL is "".

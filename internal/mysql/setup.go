@@ -81,7 +81,7 @@ func (s *Source) Teardown(ctx context.Context) ([]string, error) {
 	if err := Validate(s.cfg); err != nil {
 		return nil, err
 	}
-	x, err := s.open(ctx, "connect to the source")
+	x, err := s.choose(ctx, "connect to the source")
 	if err != nil {
 		return nil, err
 	}

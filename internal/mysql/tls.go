@@ -30,12 +30,12 @@ func parseTLSMode(s string) (tlsMode, error) {
 	return "", fmt.Errorf("ssl-mode %q is none of disabled, preferred, required, verify-ca, verify-identity", s)
 }
 
-// tlsConfig is what a connection uses; nil for none.
-func (a *address) tlsConfig() (*tls.Config, error) {
-	if a.tls == tlsDisabled || a.network == "unix" && a.tls == tlsPreferred {
+// tlsConfig is what a connection to a host uses; nil for none.
+func (a *address) tlsConfig(to endpoint) (*tls.Config, error) {
+	if a.tls == tlsDisabled || to.network == "unix" && a.tls == tlsPreferred {
 		return nil, nil
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: a.name}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: to.name}
 	if a.ca != "" {
 		pem, err := os.ReadFile(a.ca)
 		if err != nil {

@@ -47,6 +47,9 @@ func (s *Source) Watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.stillPrimary(id); err != nil {
+		return err
+	}
 	for _, f := range id.flaws() {
 		return s.since(f)
 	}
