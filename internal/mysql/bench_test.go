@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,28 +14,35 @@ import (
 )
 
 // BenchmarkDrain reads a backlog and throws it away: rows a second of the
-// source alone. 300 bytes of payload, in transactions of one row and of 100.
+// source alone, its processor time and its reads. 300 bytes of payload, in
+// transactions of one row and of 100, plain and over TLS.
 func BenchmarkDrain(b *testing.B) {
 	for _, env := range serverVars {
 		for _, size := range []int{1, 100} {
-			b.Run(fmt.Sprintf("%s/%d-row", strings.ToLower(strings.Split(env, "_")[1]), size), func(b *testing.B) { drain(b, env, size) })
+			b.Run(fmt.Sprintf("%s/%d-row", strings.ToLower(strings.Split(env, "_")[1]), size), func(b *testing.B) {
+				w, start, total := backlog(b, env, size)
+				for _, mode := range []tlsMode{tlsDisabled, tlsRequired} {
+					b.Run("tls-"+string(mode), func(b *testing.B) { drain(b, w, mode, start, total) })
+				}
+			})
 		}
 	}
 }
 
-func drain(b *testing.B, env string, size int) {
+// backlog writes what is to be read.
+func backlog(b *testing.B, env string, size int) (w *world, start outbox.Resume, total int) {
+	b.Helper()
 	if os.Getenv(env) == "" {
 		b.Skip(env + " is not set")
 	}
-	total := 50_000
+	total = 50_000
 	if size > 1 {
 		total = 300_000
 	}
-	w := newWorld(b, env)
+	w = newWorld(b, env)
 	w.outbox()
 	w.exec("create table seq (n int primary key)", "insert into seq values (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)")
-	s := w.source()
-	start := w.here(s)
+	start = w.here(w.source())
 	if size == 1 {
 		// Several writers, as a commit waits for the disk.
 		var wg sync.WaitGroup
@@ -55,8 +63,37 @@ func drain(b *testing.B, env string, size int) {
 			w.exec("insert into outbox (k, payload) select concat('k', a.n), repeat('x', 300) from seq a, seq b")
 		}
 	}
+	return w, start, total
+}
+
+// reads is how many reads of any kind this process has asked the system for.
+func reads() float64 {
+	var n float64
+	text, _ := os.ReadFile("/proc/self/io")
+	if _, after, ok := strings.Cut(string(text), "syscr: "); ok {
+		fmt.Sscan(after, &n)
+	}
+	return n
+}
+
+// processor is the time that this process has spent, in seconds.
+func processor() float64 {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+func drain(b *testing.B, w *world, mode tlsMode, start outbox.Resume, total int) {
+	cfg := w.config()
+	cfg.URL += "?ssl-mode=" + string(mode)
+	s := New(cfg, quiet())
+	defer s.Close()
+	if _, err := s.Connect(w.ctx()); err != nil {
+		b.Skip(err) // a server without TLS
+	}
 	b.ReportAllocs()
 	b.ResetTimer()
+	asked, spent := reads(), processor()
 	for range b.N {
 		if err := s.Until(w.ctx(), "now"); err != nil {
 			b.Fatal(err)
@@ -80,5 +117,8 @@ func drain(b *testing.B, env string, size int) {
 			b.Fatalf("%d rows, want %d", n, total)
 		}
 	}
-	b.ReportMetric(float64(total)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	all := float64(total) * float64(b.N)
+	b.ReportMetric(all/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric((reads()-asked)/all, "reads/row")
+	b.ReportMetric((processor()-spent)/all*1e6, "cpu-us/row")
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/packet"
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/tailer-io/tailer/internal/outbox"
@@ -33,20 +34,15 @@ const (
 
 var errSilent = errors.New("the server was silent for 20 s: connection dropped")
 
-// link is the connection under the library's: it calls before each read, which
-// is when everything received so far has been handled, and tells a watcher
-// whether a read waits. No deadline is set for each read.
+// link is the server's connection, under TLS where there is any: it tells a
+// watcher whether a read waits. No deadline is set for each read.
 type link struct {
 	net.Conn
-	before  func()
 	pending atomic.Bool
 	reads   atomic.Uint64
 }
 
 func (l *link) Read(b []byte) (int, error) {
-	if l.before != nil {
-		l.before()
-	}
 	l.pending.Store(true)
 	n, err := l.Conn.Read(b)
 	l.pending.Store(false)
@@ -60,7 +56,7 @@ func (l *link) Read(b []byte) (int, error) {
 type dump struct {
 	src   *Source
 	event func(h header, body []byte) error
-	idle  func()        // before a read; may be nil
+	idle  func()        // before a read, when everything received has been handled; may be nil
 	beat  func()        // the server lives; may be nil
 	lock  bool          // take the reader's lock, which shows who reads
 	every time.Duration // between heartbeats; 0: what silentAfter says
@@ -104,7 +100,7 @@ func (d *dump) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.raw = &link{Conn: raw, before: d.idle}
+	d.raw = &link{Conn: raw}
 	return d.raw, context.Cause(d.ctx)
 }
 
@@ -128,6 +124,8 @@ func (d *dump) prepare(c *client.Conn) error {
 	if _, err := c.Execute(fmt.Sprintf("SET SESSION net_write_timeout = %d", writeTimeout)); err != nil {
 		return fmt.Errorf("set net_write_timeout: %w", err)
 	}
+	// Every answer has been read, so nothing is left behind in a buffer.
+	c.Conn = packet.NewTLSConn(newPackets(c.Conn.Conn, d.idle))
 	if !d.lock {
 		return nil
 	}
