@@ -34,7 +34,7 @@ test: build build-faults ## vet, unit tests under the race detector, end-to-end 
 
 test-full: build build-faults ## the same, in full length and on every supported version
 	scripts/need cc
-	E2E_FULL=1 scripts/stack run postgres mysql mariadb kafka postgres14 postgres17 postgres18 -- \
+	E2E_FULL=1 scripts/stack run postgres mysql mariadb kafka postgres14 postgres17 postgres18 mariadb114 mariadb118 -- \
 		$(MAKE) --no-print-directory .test-on-stack .test-deploy E2E_TIMEOUT=60m
 
 # With the environment of scripts/stack. The searches of internal/model are too slow under the race detector.

@@ -124,7 +124,11 @@ func inOrderOfID(t *testing.T, db harness.Database, aggregateType string, size i
 // A cut transaction is the hardest thing to resume: the checkpoint stands inside of it.
 func TestKill9InsideOfALargeTransactionLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
-	c := world(t, source(t))
+	kill9Inside(t, source(t))
+}
+
+func kill9Inside(t *testing.T, server harness.Server) {
+	c := world(t, server)
 	rows := harness.Either(500_000, 150_000)
 	c.Kafka.Create(t, harness.Topic(c.Type), 3)
 	r := c.Follow(harness.Topic(c.Type))

@@ -76,6 +76,20 @@ func parseDomains(s string) (history, error) {
 	return h, nil
 }
 
+// isFile: names of log files have dots, GTID sets have none.
+func isFile(s string) bool { return strings.Contains(s, ".") }
+
+// parseFile reads binlog.000012:345 as one stream whose numbers are the file's and the offset in it.
+func parseFile(s string) (history, error) {
+	file, offset, _ := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(file[strings.LastIndexByte(file, '.')+1:], 10, 24)
+	at, err2 := strconv.ParseUint(offset, 10, 40)
+	if err != nil || err2 != nil {
+		return nil, fmt.Errorf("%q is no place in a log file", s)
+	}
+	return history{"log": {{1, n<<40 | at}}}, nil
+}
+
 // holds reports whether every transaction of o is in h.
 func (h history) holds(o history) bool {
 	for stream, list := range o {

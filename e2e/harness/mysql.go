@@ -216,7 +216,17 @@ func (d *MySQLDatabase) End(ctx context.Context) (string, error) {
 	if d.kind == "mariadb" {
 		variable = "@@GLOBAL.gtid_binlog_pos"
 	}
-	var position string
+	var position, mode string
+	if d.kind == "mysql" {
+		if err := d.db.QueryRowContext(ctx, "SELECT @@GLOBAL.gtid_mode").Scan(&mode); err != nil {
+			return "", err
+		}
+	}
+	if mode == "OFF" {
+		var file, offset string
+		err := d.admin.QueryRowContext(ctx, "SHOW BINARY LOG STATUS").Scan(&file, &offset, new(any), new(any), new(any))
+		return file + ":" + offset, err
+	}
 	err := d.db.QueryRowContext(ctx, "SELECT "+variable).Scan(&position)
 	return strings.ReplaceAll(position, "\n", ""), err
 }
@@ -245,16 +255,20 @@ func (d *MySQLDatabase) Compare(a, b string) (int, error) {
 	return compare(x, y)
 }
 
-// Behind implements Database: one transaction is behind a position that does not hold it.
+// Behind implements Database: one transaction is behind a position that does not hold it. In files it is named by
+// where it begins.
 func (d *MySQLDatabase) Behind(row, position string) (bool, error) {
 	x, y, err := d.parse(row, position)
-	return !y.holds(x), err
+	return !y.holds(x) || isFile(row) && x.holds(y), err
 }
 
 func (d *MySQLDatabase) parse(a, b string) (x, y history, err error) {
 	parse := parseGTIDs
-	if d.kind == "mariadb" {
+	switch {
+	case d.kind == "mariadb":
 		parse = parseDomains
+	case isFile(a) || isFile(b):
+		parse = parseFile
 	}
 	if x, err = parse(a); err == nil {
 		y, err = parse(b)
