@@ -10,11 +10,6 @@ import (
 	"github.com/IBM/sarama"
 )
 
-const (
-	dialTimeout = 5 * time.Second
-	ioTimeout   = 30 * time.Second
-)
-
 // cluster knows the brokers: who they are, who is the controller, and one
 // connection to each that was needed. sarama's Client does the same and more,
 // but sleeps and retries inside, deaf to contexts, and keeps a goroutine that
@@ -28,6 +23,8 @@ type cluster struct {
 	id         string          // the cluster's id
 	controller int32
 	probe      string // a topic to name when only the brokers are asked for
+
+	answer, next time.Duration // answerTimeout and nextAfter
 }
 
 func newCluster(cfg KafkaConfig) cluster {
@@ -40,7 +37,7 @@ func newCluster(cfg KafkaConfig) cluster {
 	conf.Net.ReadTimeout = ioTimeout
 	conf.Net.WriteTimeout = ioTimeout
 	conf.Net.MaxOpenRequests = maxInFlight
-	c := cluster{conf: conf, security: cfg.Security, nodes: make(map[int32]*node)}
+	c := cluster{conf: conf, security: cfg.Security, nodes: make(map[int32]*node), answer: answerTimeout, next: nextAfter}
 	for _, addr := range cfg.Brokers {
 		c.seeds = append(c.seeds, &node{id: -1, addr: addr})
 	}
@@ -86,23 +83,6 @@ func (c *cluster) all() []*node {
 		}
 	})
 	return list
-}
-
-// anyNode runs one request on whichever broker answers.
-func anyNode[T any](ctx context.Context, c *cluster, step string, f func(*sarama.Broker) (T, error)) (T, *node, error) {
-	var zero T
-	var errs []error
-	for _, n := range c.all() {
-		resp, err := call(ctx, c, n, f)
-		if err == nil {
-			return resp, n, nil
-		}
-		if ctx.Err() != nil {
-			return zero, nil, fmt.Errorf("%s: %w", step, context.Cause(ctx))
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", n.addr, err))
-	}
-	return zero, nil, fmt.Errorf("%s: no broker answers: %w", step, errors.Join(errs...))
 }
 
 // metadata asks for the brokers and for these topics, and remembers the

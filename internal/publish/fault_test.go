@@ -35,10 +35,12 @@ const (
 type fate int
 
 const (
-	pass      fate = iota
-	cutBefore      // the connection breaks, the broker never hears of it
-	cutAfter       // the broker does it, and the connection breaks before its answer
-	refuse         // the broker never hears of it, and an error code comes back
+	pass       fate = iota
+	cutBefore       // the connection breaks, the broker never hears of it
+	cutAfter        // the broker does it, and the connection breaks before its answer
+	refuse          // the broker never hears of it, and an error code comes back
+	holdBefore      // the broker never hears of it, and nothing comes back on a connection that stands
+	holdAfter       // the broker does it, and nothing comes back any more
 )
 
 // faults is a proxy in front of the broker's second listener, which advertises
@@ -129,16 +131,19 @@ func (f *faults) serve(client net.Conn) {
 	}
 	defer func() { _ = server.Close() }()
 	var mu sync.Mutex
-	swallow := false
+	swallow, hold := false, false
 	go func() {
 		defer func() { _ = client.Close() }()
 		for {
 			answer, err := frame(server)
 			mu.Lock()
-			stop := swallow
+			stop, mute := swallow, hold
 			mu.Unlock()
 			if err != nil || stop {
 				return
+			}
+			if mute {
+				continue
 			}
 			if _, err := client.Write(answer); err != nil {
 				return
@@ -162,6 +167,12 @@ func (f *faults) serve(client net.Conn) {
 		case cutAfter:
 			mu.Lock()
 			swallow = true
+			mu.Unlock()
+		case holdBefore:
+			continue
+		case holdAfter:
+			mu.Lock()
+			hold = true
 			mu.Unlock()
 		}
 		if _, err := server.Write(req); err != nil {
@@ -279,6 +290,11 @@ func TestBrokenStepsOfATransaction(t *testing.T) {
 		{apiProduce, cutAfter, false},
 		{apiEndTxn, cutBefore, false},
 		{apiEndTxn, cutAfter, true},
+		{apiAddPartitions, holdBefore, false},
+		{apiProduce, holdBefore, false},
+		{apiProduce, holdAfter, false},
+		{apiEndTxn, holdBefore, false},
+		{apiEndTxn, holdAfter, true},
 	} {
 		t.Run(fmt.Sprintf("api=%d/fate=%d", c.api, c.fate), func(t *testing.T) {
 			f := newFaults(t)
@@ -289,6 +305,9 @@ func TestBrokenStepsOfATransaction(t *testing.T) {
 			f.nth(c.api, 1, c.fate)
 			m := msgs(r.topic, "k=2", "l=2")
 			must(t, r.Admit(ctx, m, nil))
+			if c.fate == holdBefore || c.fate == holdAfter {
+				r.cluster.answer = 2 * time.Second
+			}
 			err := r.Join(ctx, m)
 			if err == nil {
 				err = r.Produce(ctx, m)
@@ -299,6 +318,7 @@ func TestBrokenStepsOfATransaction(t *testing.T) {
 			if err == nil {
 				t.Fatal("nothing failed")
 			}
+			r.cluster.answer = answerTimeout
 			if err := r.Commit(ctx); err == nil {
 				t.Error("a broken transaction was committed")
 			}

@@ -26,12 +26,14 @@ type link struct {
 	broker *sarama.Broker
 	wire   *wire
 	used   time.Time
+	heard  time.Time // when something came back last
 }
 
 func (n *node) isOpen() bool { return n.link != nil }
 
 // open gives the node's connection, which it makes first when there is none
-// or it has been idle for long. It waits until it stands, authenticated.
+// or it has been idle for long. It waits until it stands, authenticated. It
+// touches nothing but the node, for anyNode opens several at once.
 func (n *node) open(ctx context.Context, c *cluster) (*link, error) {
 	if n.link != nil && time.Since(n.link.used) > maxIdle {
 		n.close()
@@ -64,7 +66,7 @@ func (n *node) open(ctx context.Context, c *cluster) (*link, error) {
 		l.close()
 		return nil, c.refused(err)
 	}
-	c.worked = true
+	l.heard = time.Now()
 	n.link = l
 	return l, nil
 }
@@ -81,9 +83,28 @@ func (l *link) close() {
 	_ = l.broker.Close() // fails only when it is closed already
 }
 
-// call runs one request and its answer. Any error is one of the connection,
-// which is closed: nobody knows what the broker has done.
+// call runs one request and its answer, which are small. Any error is one of
+// the connection, which is closed: nobody knows what the broker has done.
 func call[T any](ctx context.Context, c *cluster, n *node, f func(*sarama.Broker) (T, error)) (T, error) {
+	return callFor(ctx, c, n, 0, f)
+}
+
+// callFor is call for an answer of that many bytes.
+func callFor[T any](ctx context.Context, c *cluster, n *node, bytes int, f func(*sarama.Broker) (T, error)) (T, error) {
+	asked := time.Now()
+	bounded, cancel := within(ctx, c.patience(bytes))
+	defer cancel()
+	resp, err := exchange(bounded, c, n, f)
+	c.worked = c.worked || n.isOpen()
+	if err != nil && silent(err) {
+		c.suspect(asked)
+	}
+	return resp, err
+}
+
+// exchange is a question and its answer, on a connection that is made for it
+// when there is none. It touches nothing but the node.
+func exchange[T any](ctx context.Context, c *cluster, n *node, f func(*sarama.Broker) (T, error)) (T, error) {
 	var zero T
 	l, err := n.open(ctx, c)
 	if err != nil {
@@ -99,6 +120,7 @@ func call[T any](ctx context.Context, c *cluster, n *node, f func(*sarama.Broker
 		}
 		return zero, err
 	}
+	l.heard = time.Now()
 	return resp, nil
 }
 
@@ -121,7 +143,8 @@ func newWire() *wire {
 
 // Dial is called by sarama.
 func (w *wire) Dial(network, addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	d := net.Dialer{Timeout: dialTimeout, Control: giveUp,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}
 	conn, err := d.DialContext(w.ctx, network, addr)
 	if err != nil {
 		return nil, err

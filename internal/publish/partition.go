@@ -167,7 +167,7 @@ func (l *partitionLog) fetch(ctx context.Context, at int64, size int32) (*sarama
 	}
 	req.AddBlock(l.topic, l.index, at, size, -1)
 	for {
-		resp, err := call(ctx, l.c, l.leader, func(b *sarama.Broker) (*sarama.FetchResponse, error) {
+		resp, err := callFor(ctx, l.c, l.leader, int(size), func(b *sarama.Broker) (*sarama.FetchResponse, error) {
 			return b.Fetch(req)
 		})
 		if err != nil {

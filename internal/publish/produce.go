@@ -98,6 +98,7 @@ func (k *Kafka) flush(ctx context.Context, s *shipment) error {
 type answers struct {
 	ch      chan answer
 	pending int
+	bytes   int // sent since nothing was under way
 }
 
 // answer is what came back for one Produce request.
@@ -105,7 +106,9 @@ type answer struct {
 	node  *node
 	link  *link
 	parts []*part
-	stop  func() bool
+	sent  time.Time
+	ctx   context.Context // ends when it is too late; then the connection is cut
+	stop  func()
 	resp  *sarama.ProduceResponse
 	err   error
 }
@@ -118,7 +121,9 @@ func (k *Kafka) post(ctx context.Context, leader int32, batches []*batch) error 
 	if n == nil {
 		return &brokerError{step: "produce", topic: first.topic.name, partition: first.index, code: sarama.ErrLeaderNotAvailable}
 	}
-	l, err := n.open(ctx, &k.cluster)
+	opening, cancel := within(ctx, k.cluster.answer)
+	l, err := n.open(opening, &k.cluster)
+	cancel()
 	if err != nil {
 		return fmt.Errorf("produce, connect to broker %d at %s: %w", n.id, n.addr, err)
 	}
@@ -130,9 +135,14 @@ func (k *Kafka) post(ctx context.Context, leader int32, batches []*batch) error 
 	if k.cfg.Transactional {
 		req.TransactionalID = &k.cfg.TransactionalID
 	}
+	k.cluster.worked = true
+	if k.answers.pending == 0 {
+		k.answers.bytes = 0
+	}
 	parts := make([]*part, len(batches))
 	for i, b := range batches {
 		parts[i] = b.part
+		k.answers.bytes += b.size
 		req.AddBatch(b.part.topic.name, b.part.index, &b.wire)
 	}
 	if k.answers.ch == nil {
@@ -141,16 +151,21 @@ func (k *Kafka) post(ctx context.Context, leader int32, batches []*batch) error 
 		k.answers.ch = make(chan answer, maxAnswers)
 	}
 	ch := k.answers.ch
-	stop := context.AfterFunc(ctx, l.wire.cut)
+	a := answer{node: n, link: l, parts: parts, sent: time.Now()}
+	var done context.CancelFunc
+	a.ctx, done = within(ctx, k.cluster.patience(k.answers.bytes))
+	cutting := context.AfterFunc(a.ctx, l.wire.cut)
+	a.stop = func() { cutting(); done() }
 	err = l.broker.AsyncProduce(req, func(resp *sarama.ProduceResponse, err error) {
-		ch <- answer{node: n, link: l, parts: parts, stop: stop, resp: resp, err: err}
+		a.resp, a.err = resp, err
+		ch <- a
 	})
 	if err != nil {
-		stop()
 		n.close()
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+		if a.ctx.Err() != nil {
+			err = context.Cause(a.ctx)
 		}
+		a.stop()
 		return fmt.Errorf("produce to broker %d at %s: %w", n.id, n.addr, err)
 	}
 	k.answers.pending++
@@ -162,10 +177,19 @@ func (k *Kafka) post(ctx context.Context, leader int32, batches []*batch) error 
 func (k *Kafka) next() answer {
 	a := <-k.answers.ch
 	k.answers.pending--
+	late := context.Cause(a.ctx)
 	a.stop()
-	if a.err != nil {
+	if a.err == nil {
+		a.link.heard = time.Now()
+	} else {
 		if a.node.link == a.link {
 			a.node.close()
+		}
+		if late != nil {
+			a.err = late
+		}
+		if silent(a.err) {
+			k.cluster.suspect(a.sent)
 		}
 		a.err = fmt.Errorf("produce to broker %d at %s: %w", a.node.id, a.node.addr, a.err)
 	}
