@@ -15,7 +15,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VE
 E2E_ENV := E2E_TAILER=$(CURDIR)/bin/tailer E2E_TAILER_FAULTS=$(CURDIR)/bin/tailer-faults
 
 # go build knows what is up to date, so binaries are always asked for.
-.PHONY: help build build-faults test test-full test-eventuate chaos lint demo bench bench-compare bench-growth fuzz-short clean .test-on-stack .test-deploy
+.PHONY: help build build-faults test test-full test-eventuate chaos chaos-table soak lint demo bench bench-compare bench-growth fuzz-short clean .test-on-stack .test-deploy
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
@@ -42,15 +42,26 @@ test-full: build build-faults ## the same, in full length and on every supported
 	go vet ./...
 	go test -race -timeout 5m ./...
 	go test -timeout 10m ./internal/model
-	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./proxy/... ./bench/... && go test -count=1 -run Wire ./chaos
+	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./proxy/... ./bench/... && go test -count=1 -skip 'TestChaos|TestSoak' ./chaos
 	cd e2e && go test -c -o ../bin/e2e.test . && for source in postgres mysql mariadb; do \
 		if [[ -n $${E2E_FULL:-} ]]; then connect=$$(../scripts/stack debezium $$source); eval "$$connect"; fi; \
-		echo "end to end, $$source"; E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); done
+		echo "end to end, $$source"; E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); \
+		CHAOS_SOURCES=$$source $(E2E_ENV) go test -count=1 -timeout 5m -v -run TestChaos ./chaos; done
 
-# On servers of its own, which it kills.
-chaos: build build-faults ## a seeded fault suite under load, on every source, with a table at the end (CHAOS_SEED, CHAOS_FAULTS, CHAOS_TIMES)
+# On servers of its own, which it kills. What several runs append to one CHAOS_RESULTS adds up, and what was played often
+# enough there is not played again.
+CHAOS_RESULTS ?= $(CURDIR)/bin/chaos.jsonl
+chaos: build build-faults ## a seeded fault suite under load, on every source, resumable (CHAOS_SEED, CHAOS_SOURCES, CHAOS_FAULTS, CHAOS_TIMES)
 	STACK_DIR=$${STACK_DIR:-/var/tmp/tailer-chaos} scripts/stack run postgres mysql mariadb kafka3 -- \
-		bash -c 'cd e2e && CHAOS_SERVERS=own $(E2E_ENV) go test -count=1 -timeout 5h -v -run TestChaos ./chaos'
+		bash -c 'cd e2e && CHAOS_SERVERS=own CHAOS_RESULTS=$(CHAOS_RESULTS) $(E2E_ENV) go test -count=1 -timeout 12h -v -run TestChaos ./chaos'
+
+chaos-table: ## the one table, as Markdown, of what the runs of make chaos have appended to CHAOS_RESULTS
+	@cd e2e && go run ./chaos/table $(CHAOS_RESULTS)
+
+SOAK ?= 30m
+soak: build ## tailers of all sources work for SOAK (30m): memory, descriptors, goroutines and the checkpoint's start-up stay flat
+	scripts/stack run postgres mysql mariadb kafka -- \
+		bash -c 'cd e2e && SOAK_FOR=$(SOAK) $(E2E_ENV) go test -count=1 -timeout 12h -v -run TestSoak ./chaos'
 
 test-eventuate: build build-faults ## the real Eventuate Tram, producers and consumers, on PostgreSQL and MySQL
 	scripts/stack run postgres mysql kafka -- scripts/test-eventuate

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math/rand"
 	"os"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,16 +17,20 @@ import (
 
 // options are what the environment says; see the package's comment.
 type options struct {
-	seed    int64
-	sources []string
-	faults  *regexp.Regexp
-	short   bool
-	times   int
-	mixed   int
-	report  string
+	seed     int64
+	sources  []string
+	faults   *regexp.Regexp
+	short    bool
+	times    int
+	long     time.Duration
+	mixed    int
+	mixedFor time.Duration
+	results  string
+	versions string            // of what is under test
+	done     map[[2]string]int // times that were played in former runs, by source and fault
 }
 
-func readOptions(t *testing.T) options {
+func readOptions(t *testing.T) *options {
 	t.Helper()
 	number := func(name string, def int64) int64 {
 		v := os.Getenv(name)
@@ -38,19 +43,50 @@ func readOptions(t *testing.T) options {
 		}
 		return n
 	}
-	o := options{seed: number("CHAOS_SEED", time.Now().UnixNano()), times: int(number("CHAOS_TIMES", 2)),
-		mixed: int(number("CHAOS_MIXED", 8)), report: os.Getenv("CHAOS_REPORT"), sources: []string{"postgres", "mysql", "mariadb"}}
+	duration := func(name string, def time.Duration) time.Duration {
+		v := os.Getenv(name)
+		if v == "" {
+			return def
+		}
+		d, err := time.ParseDuration(v)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return d
+	}
+	o := &options{seed: number("CHAOS_SEED", time.Now().UnixNano()), times: int(number("CHAOS_TIMES", 2)),
+		long: duration("CHAOS_LONG", time.Minute), results: os.Getenv("CHAOS_RESULTS"), mixedFor: time.Hour,
+		sources: []string{"postgres", "mysql", "mariadb"}, done: map[[2]string]int{}}
 	faults := os.Getenv("CHAOS_FAULTS")
 	if o.short = !own() && faults == ""; o.short {
 		o.sources = []string{o.sources[rand.New(rand.NewSource(o.seed)).Intn(3)]}
+		o.mixedFor = 30 * time.Second
 		faults = "^mixed$"
 	}
+	o.mixed = int(number("CHAOS_MIXED", max(8, int64(o.times))))
 	if v := os.Getenv("CHAOS_SOURCES"); v != "" {
 		o.sources = strings.Split(v, ",")
 	}
 	var err error
 	if o.faults, err = regexp.Compile(faults); err != nil {
 		t.Fatalf("CHAOS_FAULTS: %v", err)
+	}
+	version, err := exec.Command(harness.Binary(t), "version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.versions, _, _ = strings.Cut(strings.TrimSpace(string(version)), "\n")
+	if o.results != "" {
+		former, err := Load(o.results)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range former {
+			if r.Versions != o.versions {
+				continue
+			}
+			o.done[[2]string{r.Source, r.Fault}] += len(r.Took)
+		}
 	}
 	return o
 }
@@ -60,11 +96,33 @@ func (o *options) has(f *Fault, kind string) bool {
 	return f.fits(kind) && (own() || !f.Own) && (!o.short || f.Short)
 }
 
+// left is how often a fault is still to be played.
+func (o *options) left(kind string, f *Fault) int {
+	times := o.times
+	if f.Long {
+		times = min(times, 2)
+	}
+	return times - o.done[[2]string{kind, f.Name}]
+}
+
 // named gives every world a seed of its own, so that one can be played without the others.
-func (o *options) named(kind, name string) int64 {
+func (o *options) named(kind, name string, nth int) int64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, kind, "\x00", name)
+	fmt.Fprint(h, kind, "\x00", name, "\x00", nth)
 	return o.seed ^ int64(h.Sum64()>>1)
+}
+
+// keep puts a result where the runs' results add up, and tells how far the run is.
+func (o *options) keep(t *testing.T, r *Result) {
+	t.Helper()
+	r.Seed = o.seed
+	fmt.Println(strings.Join(r.cells(), " | "))
+	if o.results == "" {
+		return
+	}
+	if err := Append(o.results, r); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestChaos(t *testing.T) {
@@ -87,56 +145,52 @@ func TestChaos(t *testing.T) {
 				if !f.Alone && !f.refusal() {
 					mixable = append(mixable, f)
 				}
-				if o.faults.MatchString(f.Name) {
-					results = append(results, alone(t, &o, kind, f))
+				if o.faults.MatchString(f.Name) && o.left(kind, f) > 0 {
+					results = append(results, alone(t, o, kind, f)...)
 				}
 			}
-			if o.mixed > 0 && o.faults.MatchString("mixed") {
-				results = append(results, mixed(t, &o, kind, mixable))
+			if left := o.mixed - o.done[[2]string{kind, "mixed"}]; left > 0 && o.faults.MatchString("mixed") {
+				results = append(results, mixed(t, o, kind, mixable, left))
 			}
 		})
 	}
-	fmt.Printf("\nCHAOS_SEED=%d\n%s", o.seed, Text(results))
-	if o.report != "" {
-		if err := os.WriteFile(o.report, []byte(Markdown(o.seed, results)), 0o644); err != nil {
-			t.Error(err)
-		}
-	}
-	if len(results) == 0 {
+	fmt.Printf("\nCHAOS_SEED=%d\n%s", o.seed, Text(Merge(results)))
+	if len(results) == 0 && len(o.done) == 0 {
 		t.Error("no fault was played")
 	}
 }
 
-// alone plays one fault, several times in its world.
-func alone(t *testing.T, o *options, kind string, f *Fault) *Result {
-	r := &Result{Source: kind, Fault: f.Name, Expect: f.Expect}
-	times := o.times
-	if f.refusal() {
-		times = 1
+// alone plays one fault as often as it is left, in one world, or where a fault leaves no world to go on in, each time in a
+// fresh one.
+func alone(t *testing.T, o *options, kind string, f *Fault) (results []*Result) {
+	times, worlds := o.left(kind, f), 1
+	if f.ruins() {
+		times, worlds = 1, times
 	}
-	r.Passed = t.Run(f.Name, func(t *testing.T) {
-		w := NewWorld(t, kind, o.named(kind, f.Name))
-		if !f.Led {
-			w.Sample()
-		}
-		for range times {
-			r.Times++
-			r.Took = append(r.Took, w.play(f))
-			r.Restarts = w.restarts
-		}
-		r.finish(w, f)
-	})
-	announce(r)
-	return r
+	for i := range worlds {
+		r := &Result{Source: kind, Fault: f.Name, Expect: f.Expect, Versions: o.versions}
+		r.Failed = !t.Run(f.Name, func(t *testing.T) {
+			w := NewWorld(t, kind, o.named(kind, f.Name, o.done[[2]string{kind, f.Name}]+i), f)
+			w.long = o.long
+			for range times {
+				r.Times++
+				r.Took = append(r.Took, w.play(f))
+				r.Restarts = w.restarts
+			}
+			r.finish(w, f)
+		})
+		o.keep(t, r)
+		results = append(results, r)
+	}
+	return results
 }
 
 // mixed plays pairs of faults of different layers in one world.
-func mixed(t *testing.T, o *options, kind string, faults []*Fault) *Result {
-	r := &Result{Source: kind, Fault: "mixed", Expect: "goes on"}
-	r.Passed = t.Run("mixed", func(t *testing.T) {
-		w := NewWorld(t, kind, o.named(kind, "mixed"))
-		w.Sample()
-		for range o.mixed {
+func mixed(t *testing.T, o *options, kind string, faults []*Fault, times int) *Result {
+	r := &Result{Source: kind, Fault: "mixed", Expect: "goes on", Versions: o.versions}
+	r.Failed = !t.Run("mixed", func(t *testing.T) {
+		w := NewWorld(t, kind, o.named(kind, "mixed", o.done[[2]string{kind, "mixed"}]), &Fault{})
+		for begin := time.Now(); r.Times < times && time.Since(begin) < o.mixedFor; {
 			a := faults[w.random.Intn(len(faults))]
 			b := a
 			for b.Layer == a.Layer {
@@ -149,19 +203,16 @@ func mixed(t *testing.T, o *options, kind string, faults []*Fault) *Result {
 		}
 		r.finish(w, &Fault{})
 	})
-	announce(r)
+	o.keep(t, r)
 	return r
 }
 
 // finish judges the world.
 func (r *Result) finish(w *World, f *Fault) {
 	w.Helper()
-	r.Report = w.judge(f)
-	r.Rows = r.Report.Wanted
-	if !r.Report.Clean() {
-		w.Errorf("checker: %s", r.Report)
+	report := w.judge(f)
+	r.Rows, r.Findings = report.Wanted, findings(report)
+	if !report.Clean() {
+		w.Errorf("checker: %s", report)
 	}
 }
-
-// announce tells how far the run is.
-func announce(r *Result) { fmt.Println(strings.Join(r.cells(), " | ")) }

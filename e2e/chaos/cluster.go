@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/tailer-io/tailer/e2e/harness"
 )
@@ -186,6 +187,19 @@ func (c *Cluster) Coordinator(t testing.TB, name string) int32 {
 		t.Fatalf("find the coordinator: %v", answer.Err)
 	}
 	return answer.NodeID
+}
+
+// Forgotten reports whether the coordinator has forgotten the transactional id of a tailer.
+func (c *Cluster) Forgotten(t testing.TB, name string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	id := "tailer." + name
+	described, err := c.kafka.Admin.DescribeTransactions(ctx, id)
+	if err != nil {
+		t.Fatalf("describe transaction: %v", err)
+	}
+	return errors.Is(described[id].Err, kerr.TransactionalIDNotFound)
 }
 
 // Leader is the broker that leads a partition.

@@ -15,10 +15,14 @@
 //	CHAOS_SEED          the seed; the clock without it
 //	CHAOS_SOURCES       postgres,mysql,mariadb
 //	CHAOS_FAULTS        a regular expression for the names of faults, "mixed" among them; all of them
-//	CHAOS_TIMES         how often each fault is played in its world (2)
-//	CHAOS_MIXED         how many rounds of mixed faults (8)
-//	CHAOS_REPORT        a file for the table as Markdown
+//	CHAOS_TIMES         how often each fault is played (2); long ones are played twice at most
+//	CHAOS_LONG          how long the long ones last (1m)
+//	CHAOS_MIXED         how many rounds of mixed faults (CHAOS_TIMES, 8 at least)
+//	CHAOS_RESULTS       a file to which every world's result is appended. What the same version of tailer has been played
+//	                    there is not played again, so that several sittings add up; make chaos-table prints the sum.
 //
-// Without CHAOS_SERVERS and CHAOS_FAULTS it is the short form: mixed rounds of quick faults, on one source that the
-// seed chooses.
+// Without CHAOS_SERVERS and CHAOS_FAULTS it is the short form: mixed rounds of quick faults for half a minute, on one source
+// that the seed chooses, or each of CHAOS_SOURCES.
+//
+// TestSoak is the opposite: nothing breaks for SOAK_FOR, and nothing may grow.
 package chaos

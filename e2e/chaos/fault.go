@@ -47,6 +47,10 @@ type Fault struct {
 	First bool
 	// Alone: it is not mixed with others.
 	Alone bool
+	// Long: it lasts as long as CHAOS_LONG says, and is played twice at most.
+	Long bool
+	// Rights: tailer uses an account with the least rights, which setup --print prints.
+	Rights bool
 }
 
 func (f *Fault) fits(kind string) bool {
@@ -70,6 +74,9 @@ func (f *Fault) within() time.Duration {
 
 // refusal reports whether tailer has to end.
 func (f *Fault) refusal() bool { return len(f.Refuses) > 0 }
+
+// ruins reports whether the fault leaves no world in which it could be played again.
+func (f *Fault) ruins() bool { return f.refusal() }
 
 // Faults is every fault there is.
 func Faults() []*Fault {

@@ -46,6 +46,25 @@ var kafkaFaults = []Fault{
 				w.cluster.Set(w, w.load.Topics(), "min.insync.replicas", "")
 			}
 		}},
+	{Name: "checkpoint's min.insync.replicas not met", Layer: Kafka, Expect: "waits, goes on once it is met", Own: true,
+		Min: 2 * time.Second, Max: 6 * time.Second,
+		Do: func(w *World) func() {
+			w.cluster.Set(w, []string{w.Checkpoint()}, "min.insync.replicas", "3")
+			back := w.killBroker(w.anyNode())
+			return func() {
+				back()
+				w.cluster.Set(w, []string{w.Checkpoint()}, "min.insync.replicas", "2")
+			}
+		}},
+	{Name: "transactional id expired", Layer: Kafka, Expect: "fences anew and goes on", Own: true, Alone: true,
+		Do: func(w *World) func() {
+			p := w.active()
+			p.Signal(syscall.SIGSTOP)
+			w.Wait("the coordinator forgets the transactional id", 2*time.Minute, func() (bool, string) {
+				return w.cluster.Forgotten(w, w.ID), "it knows it"
+			})
+			return func() { p.Signal(syscall.SIGCONT) }
+		}},
 	{Name: "fenced from outside", Layer: Kafka, Expect: "reads who it was, fences again and goes on", Short: true,
 		Do: func(w *World) func() {
 			ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)

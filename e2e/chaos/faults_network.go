@@ -33,6 +33,8 @@ func networkFaults() (faults []Fault) {
 		accept := func(x *Wire) { _ = x.Accept() } // fails on a port that somebody took: then nothing goes on, and that is seen
 		add(Fault{Name: "cut", Do: each((*Wire).Cut, nil), Short: true})
 		add(Fault{Name: "refused", Min: 500 * time.Millisecond, Max: 5 * time.Second, Do: each((*Wire).Refuse, accept)})
+		add(Fault{Name: "refused for long", Long: true, Alone: true, Do: each((*Wire).Refuse, accept)})
+		add(Fault{Name: "stalled for long", Long: true, Alone: true, Do: each((*Wire).Stall, (*Wire).Flow)})
 		add(Fault{Name: "half-open", Do: each((*Wire).HalfOpen, nil)})
 		add(Fault{Name: "stalled", Min: 500 * time.Millisecond, Max: 8 * time.Second, Do: each((*Wire).Stall, (*Wire).Flow), Short: true})
 		add(Fault{Name: "200 ms latency", Through: true,

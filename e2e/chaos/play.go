@@ -15,7 +15,11 @@ import (
 func (w *World) play(f *Fault) (took time.Duration) {
 	w.Helper()
 	w.ends = f.Ends
-	stop := w.write(f.Rough)
+	w.load.Pause = pace
+	if f.Long {
+		w.load.Pause = 20 * pace // there is time enough
+	}
+	w.write(f.Rough)
 	w.flowing()
 	w.pause(0, 500*time.Millisecond)
 	heal := f.Do(w)
@@ -28,13 +32,16 @@ func (w *World) play(f *Fault) (took time.Duration) {
 			heal()
 		}
 	default:
+		if f.Long {
+			w.pause(w.long, w.long)
+		}
 		w.pause(f.Min, f.Max)
 		if heal != nil {
 			heal()
 		}
 		took = w.goesOn(f.within())
 	}
-	stop()
+	w.stop()
 	return took
 }
 
@@ -46,7 +53,8 @@ func (w *World) playBoth(a, b *Fault) (took time.Duration) {
 	if b.First || a.Layer == Tailer {
 		a, b = b, a
 	}
-	stop := w.write(a.Rough || b.Rough)
+	w.load.Pause = pace
+	w.write(a.Rough || b.Rough)
 	w.flowing()
 	var heals []func()
 	for _, f := range []*Fault{a, b} {
@@ -61,7 +69,7 @@ func (w *World) playBoth(a, b *Fault) (took time.Duration) {
 		heal()
 	}
 	took = w.goesOn(a.within() + b.within())
-	stop()
+	w.stop()
 	return took
 }
 
@@ -108,7 +116,11 @@ func (w *World) refused(f *Fault) time.Duration {
 // judge ends load and tailers and compares. The findings are the caller's to count.
 func (w *World) judge(f *Fault) *check.Report {
 	w.Helper()
-	want := slices.DeleteFunc(w.load.Want(), func(m check.Want) bool { return w.forgotten[m.ID] })
+	want := w.wanted
+	if want == nil {
+		want = w.load.Want()
+	}
+	want = slices.DeleteFunc(want, func(m check.Want) bool { return w.forgotten[m.ID] })
 	if !f.refusal() {
 		w.settle(len(want))
 		for _, p := range w.crew {

@@ -3,6 +3,8 @@ package chaos
 import (
 	"context"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,9 +17,10 @@ import (
 // Server is a database server of one kind.
 type Server struct {
 	harness.Server
-	Addr string
-	Own  bool // it may be killed
-	home string
+	Addr  string
+	Own   bool // it may be killed
+	home  string
+	small bool // it lies on a file system of its own
 }
 
 // NewServer is the server of a kind that the environment names.
@@ -74,6 +77,56 @@ func (s *Server) Mend(t testing.TB) {
 	}
 }
 
+// Save copies the data of the server, which does not run, as a backup of its disk does; Restore puts it back.
+func (s *Server) Save(t testing.TB) { s.copy(t, "data", "saved") }
+
+// Restore puts back what Save kept; the server does not run.
+func (s *Server) Restore(t testing.TB) { s.copy(t, "saved", "data") }
+
+func (s *Server) copy(t testing.TB, from, to string) {
+	t.Helper()
+	from, to = filepath.Join(s.home, from), filepath.Join(s.home, to)
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	// cp keeps whose the files are.
+	if out, err := exec.Command("cp", "-a", "--reflink=auto", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("copy the server's data: %v\n%s", err, out)
+	}
+}
+
+// Promote makes the server, which does not run, one that was a physical standby until now and has all that it had: it
+// goes on, on a new timeline.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	data := filepath.Join(s.home, "data")
+	if err := os.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"start", "-w", "-l", filepath.Join(s.home, "log")}, {"promote", "-w"}} {
+		args = append(args, "-D", data)
+		program := filepath.Join(harness.Env(t, "STACK_PG_BIN"), "pg_ctl")
+		c := exec.Command(program, args...)
+		if os.Getuid() == 0 { // which the server refuses to run as
+			c = exec.Command("runuser", append([]string{"-u", "postgres", "--", program}, args...)...)
+		}
+		c.Dir = "/"
+		// No pipe, which the server would inherit and keep open.
+		if err := c.Run(); err != nil {
+			t.Fatalf("%v: %v", c.Args, err)
+		}
+	}
+}
+
+// Rename gives the server, which does not run, another identity under which it goes on with its log, as a replica does
+// that has all that the primary had and is promoted.
+func (s *Server) Rename(t testing.TB) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(s.home, "data", "auto.cnf")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // moved is a database that tailer reaches at another address than the load does.
 type moved struct {
 	harness.Database
@@ -81,8 +134,15 @@ type moved struct {
 }
 
 // URL implements harness.Database.
-func (m moved) URL() string {
-	u, err := url.Parse(m.Database.URL())
+func (m moved) URL() string { return m.at(m.Database.URL()) }
+
+// Account implements harness.Database.
+func (m moved) Account(t testing.TB, setup func(string) string) string {
+	return m.at(m.Database.Account(t, setup))
+}
+
+func (m moved) at(address string) string {
+	u, err := url.Parse(address)
 	if err != nil {
 		panic(err) // The harness made it.
 	}

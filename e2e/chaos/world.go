@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailer-io/tailer/e2e/check"
 	"github.com/tailer-io/tailer/e2e/harness"
 	"github.com/tailer-io/tailer/e2e/proxy"
 )
@@ -32,6 +33,10 @@ type World struct {
 	restarts int   // of tailers that ended by themselves
 
 	forgotten map[string]bool // ids that were lost with a topic that a fault deleted
+	stop      func()          // ends the writing of this round
+	long      time.Duration   // that long faults last
+	url       string          // --source-url of an account of its own; "" is the database's
+	wanted    []check.Want    // what the database committed, where it does not know any more; nil: it does
 }
 
 // size of the load: four writers, rows in transactions of one to some hundred, and in each round one transaction of
@@ -42,10 +47,11 @@ const (
 	big        = 10_000
 	types      = 2
 	partitions = 3
+	pace       = 30 * time.Millisecond // of each writer between two transactions
 )
 
 // NewWorld makes the world of one fault, with a tailer that streams.
-func NewWorld(t testing.TB, kind string, seed int64) *World {
+func NewWorld(t testing.TB, kind string, seed int64, f *Fault) *World {
 	t.Helper()
 	w := &World{random: rand.New(rand.NewSource(seed)), server: NewServer(t, kind), forgotten: map[string]bool{}}
 	w.server.Mend(t)
@@ -70,11 +76,22 @@ func NewWorld(t testing.TB, kind string, seed int64) *World {
 		w.brokers = append(w.brokers, wire(t, n.Listen, between))
 	}
 	w.load = (&harness.Load{Seed: seed, Aggregates: 200, Types: types, Writers: writers, Rows: 1 << 30, Largest: largest,
-		Big: []int{big}, Pause: 30 * time.Millisecond}).Prepare(w.Case)
+		Big: []int{big}, Pause: pace}).Prepare(w.Case)
 	w.createTopics(w.load.Topics()...)
 	w.reader = w.Follow(w.load.Topics()...)
+	if f.Rights && kind == "postgres" { // the others' account has no more anyway
+		w.url = w.DB.Account(t, func(url string) string {
+			return w.Do(0, "setup --print", w.Flags("--source-url="+url)...).Stdout()
+		})
+	}
 	w.crew = []*harness.Tailer{w.tailer()}
-	w.Ready(w.crew[0])
+	w.Wait("tailer streams", 2*time.Minute, func() (bool, string) {
+		s := w.crew[0].State()
+		return s == "streaming" || s == "caught_up", s
+	})
+	if !f.Led {
+		w.Sample()
+	}
 	return w
 }
 
@@ -114,7 +131,11 @@ func (w *World) tailer() *harness.Tailer {
 	for _, n := range w.cluster.Nodes {
 		addresses = append(addresses, n.Listen)
 	}
-	return w.Run("--kafka-brokers="+strings.Join(addresses, ","), "--kafka-transaction-timeout="+transactionTimeout.String())
+	flags := []string{"--kafka-brokers=" + strings.Join(addresses, ","), "--kafka-transaction-timeout=" + transactionTimeout.String()}
+	if w.url != "" {
+		flags = append(flags, "--source-url="+w.url)
+	}
+	return w.Run(flags...)
 }
 
 // tend starts tailers again that have ended. One that ended as nobody may have expected ends the test.
@@ -160,9 +181,9 @@ func (w *World) pause(least, most time.Duration) {
 	time.Sleep(least + time.Duration(w.random.Int63n(int64(most-least)+1)))
 }
 
-// write lets the writers write until stop is called. A rough one goes on when a connection breaks: what was committed
+// write lets the writers write until w.stop is called. A rough one goes on when a connection breaks: what was committed
 // stands in the database beside the rows.
-func (w *World) write(rough bool) (stop func()) {
+func (w *World) write(rough bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var writing sync.WaitGroup
 	var failed error
@@ -179,7 +200,7 @@ func (w *World) write(rough bool) (stop func()) {
 		}
 	})
 	var once sync.Once
-	stop = func() {
+	w.stop = func() {
 		once.Do(func() {
 			cancel()
 			writing.Wait()
@@ -188,8 +209,7 @@ func (w *World) write(rough bool) (stop func()) {
 			}
 		})
 	}
-	w.Cleanup(stop)
-	return stop
+	w.Cleanup(w.stop)
 }
 
 // each does something to every wire of the brokers.

@@ -71,11 +71,13 @@ kafka_certificates() {
 
 # kafka_configure NAME writes the configuration of the nodes that do not run, and formats their storage.
 kafka_configure() {
-  local name=$1 node home voters='' replicas=1 in_sync=1
+  local name=$1 node home voters='' replicas=1 in_sync=1 expiry=''
   local -a nodes
   read -ra nodes <<<"$(kafka_nodes "$name")"
   if ((${#nodes[@]} == 3)); then
     replicas=3 in_sync=2
+    # Who is silent for so long is forgotten: the default is a week.
+    expiry=$'transactional.id.expiration.ms=15000\ntransaction.remove.expired.transaction.cleanup.interval.ms=1000'
   fi
   mkdir -p "$STACK_DIR/$name"
   kafka_certificates "$STACK_DIR/$name/tls" >"$STACK_DIR/$name/tls.log" 2>&1 ||
@@ -137,6 +139,7 @@ share.coordinator.state.topic.min.isr=$in_sync
 share.coordinator.state.topic.num.partitions=5
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=33554432
+$expiry
 CONF
     cat >"$home/log4j2.xml" <<CONF
 <Configuration status="error">
