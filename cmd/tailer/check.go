@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -38,9 +37,6 @@ the statement or setting that fixes it. Status 1 if anything FAILs.`,
 }
 
 func (a *app) check(cmd *cobra.Command, output string) error {
-	if err := checkOutput(output); err != nil {
-		return err
-	}
 	cfg, log, err := a.load(config.Check, cmd)
 	if err != nil {
 		return err
@@ -95,7 +91,7 @@ func countFails(findings []outbox.Finding) int {
 
 // printFindings prints a line each, its fix indented below it.
 func printFindings(w io.Writer, findings []outbox.Finding, output string) error {
-	if output == "json" {
+	if output == outputJSON {
 		return printJSON(w, jsonFindings(findings))
 	}
 	for _, f := range findings {
@@ -123,22 +119,4 @@ func jsonFindings(findings []outbox.Finding) []jsonFinding {
 		list[i] = jsonFinding(f)
 	}
 	return list
-}
-
-func addOutput(cmd *cobra.Command, output *string) {
-	cmd.Flags().StringVar(output, "output", "text", "text or json, on stdout")
-}
-
-func checkOutput(output string) error {
-	if output != "text" && output != "json" {
-		return &outbox.Invalid{Option: "output", Text: fmt.Sprintf("%q is not one of text, json", output)}
-	}
-	return nil
-}
-
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

@@ -21,12 +21,15 @@ refuse (status 3) while an instance of the name is active.`)
 }
 
 func (a *app) checkpointShow() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
-		Use:     "show",
-		Short:   "print the checkpoint as JSON",
-		Long:    "Print the newest committed checkpoint as JSON. Nothing is changed, and a running\ntailer notices nothing. Status 1 if there is none.",
-		Example: "  tailer checkpoint show --config /etc/tailer.yaml",
-		Args:    noArguments,
+		Use:   "show",
+		Short: "print the checkpoint as JSON",
+		Long: `Print the newest committed checkpoint as JSON, whatever --output says. Nothing is
+changed, and a running tailer notices nothing. Status 1 if there is none.`,
+		Example: `  tailer checkpoint show --config /etc/tailer.yaml
+  tailer checkpoint show --config /etc/tailer.yaml --output json`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, p, err := a.buildForCheckpoint(cmd)
 			if err != nil {
@@ -43,11 +46,13 @@ func (a *app) checkpointShow() *cobra.Command {
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.Checkpoint)
+	addOutput(cmd, &output)
 	return cmd
 }
 
 func (a *app) checkpointSet() *cobra.Command {
 	var now, fromSlot bool
+	var output string
 	var debezium debeziumOffset
 	cmd := &cobra.Command{
 		Use:   "set [POSITION]",
@@ -65,22 +70,31 @@ counted in the log. Stop the connector before its offset is read.`,
 		Example: `  tailer checkpoint set 0/16B3748 --config /etc/tailer.yaml
   tailer checkpoint set 0-1-42 --config /etc/tailer.yaml
   tailer checkpoint set --from-slot --config /etc/tailer.yaml
-  tailer checkpoint set --now --config /etc/tailer.yaml
+  tailer checkpoint set --now --config /etc/tailer.yaml --output json
   curl -s http://connect:8083/connectors/orders/offsets | tailer checkpoint set --from-debezium-offset - --config /etc/tailer.yaml
   tailer checkpoint set "$(tailer checkpoint show --config /etc/tailer.yaml)" --config /etc/tailer.yaml`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.setCheckpoint(cmd, args, now, fromSlot, debezium)
+			return a.setCheckpoint(cmd, args, now, fromSlot, debezium, output)
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.Checkpoint)
 	cmd.Flags().BoolVar(&now, "now", false, "skip everything that is committed so far")
 	cmd.Flags().BoolVar(&fromSlot, "from-slot", false, "Postgres: go on at the slot's confirmed position")
 	debezium.flags(cmd)
+	addOutput(cmd, &output)
 	return cmd
 }
 
-func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot bool, debezium debeziumOffset) error {
+// checkpointSet is what checkpoint set prints with --output json.
+type checkpointSet struct {
+	Name     string             `json:"name"`
+	Replaced *checkpoint.Record `json:"replaced"` // null for none
+	Position string             `json:"position"` // where the next start streams from
+	Open     *outbox.Open       `json:"open"`     // how far into the transaction behind it; null: not at all
+}
+
+func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot bool, debezium debeziumOffset, output string) error {
 	ways := len(args)
 	for _, given := range []bool{now, fromSlot, debezium.file != ""} {
 		if given {
@@ -124,9 +138,8 @@ func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot boo
 	if err != nil {
 		return fmt.Errorf("set the checkpoint: %w", err)
 	}
-	a.printReplaced(old)
-	a.printLines([]string{fmt.Sprintf("the next start of %s streams from %s%s", cfg.Name, set.Position.Text, inside(set.Open))})
-	return nil
+	return a.print(output, append(replaced(old), fmt.Sprintf("the next start of %s streams from %s%s", cfg.Name, set.Position.Text, inside(set.Open))),
+		checkpointSet{cfg.Name, old, set.Position.Text, set.Open})
 }
 
 // atSlot is the slot's confirmed position.
@@ -170,7 +183,7 @@ func (p *parts) atRecord(cfg *config.Config, text string) (func(context.Context)
 }
 
 func (a *app) checkpointSkip() *cobra.Command {
-	var id string
+	var id, output string
 	var keep bool
 	cmd := &cobra.Command{
 		Use:   "skip --id ID",
@@ -186,17 +199,35 @@ dead-letter topic, in the transaction that moves the checkpoint.
 A snapshot (first start) publishes everything or nothing: there the row is noted,
 and the next start leaves it out, or puts it into the dead-letter topic.`,
 		Example: `  tailer checkpoint skip --id 2f6a7c1e-8a5e-4a53-9d0f-1f3a5b7c9d11 --config /etc/tailer.yaml
-  tailer checkpoint skip --id 1042 --dead-letter --config /etc/tailer.yaml`,
+  tailer checkpoint skip --id 1042 --dead-letter --config /etc/tailer.yaml --output json`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.skipHalted(cmd, id, keep) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.skipHalted(cmd, id, keep, output) },
 	}
 	config.AddFlags(cmd.Flags(), config.Checkpoint)
 	cmd.Flags().StringVar(&id, "id", "", "id of the row, as the refusal named it; empty for NULL")
 	cmd.Flags().BoolVar(&keep, "dead-letter", false, "keep the row in the dead-letter topic")
+	addOutput(cmd, &output)
 	return cmd
 }
 
-func (a *app) skipHalted(cmd *cobra.Command, id string, keep bool) error {
+// checkpointSkipped is what checkpoint skip prints with --output json.
+type checkpointSkipped struct {
+	Name     string             `json:"name"`
+	Replaced *checkpoint.Record `json:"replaced"`
+	Row      skippedRow         `json:"row"`
+	Snapshot bool               `json:"snapshot"` // the row is left out of the snapshot of the next start
+	// DeadLetterTopic is where the row is or will be kept, null for nowhere.
+	DeadLetterTopic *string `json:"dead_letter_topic"`
+}
+
+// skippedRow is the row that was stepped over.
+type skippedRow struct {
+	Table    string `json:"table"`
+	ID       string `json:"id"` // "" for NULL
+	Position string `json:"position"`
+}
+
+func (a *app) skipHalted(cmd *cobra.Command, id string, keep bool, output string) error {
 	if !cmd.Flags().Changed("id") {
 		return &outbox.Invalid{Option: "id", Text: "is required: the id of the row at which it halted"}
 	}
@@ -211,21 +242,28 @@ func (a *app) skipHalted(cmd *cobra.Command, id string, keep bool) error {
 	if cfg.Sink == config.SinkStdout && keep {
 		return nil // stdout has the dead letter, and is for nothing else
 	}
-	a.printReplaced(old)
+	doc := checkpointSkipped{cfg.Name, old, skippedRow{row.Table, row.ID, row.Position}, old.Phase == checkpoint.PhaseSnapshot, nil}
 	line := fmt.Sprintf("the next start of %s goes on behind the row with id %q of table %s at %s", cfg.Name, row.ID, row.Table, row.Position)
 	kept := ", which is in " + cfg.DeadLetterTopic + " now"
-	if old.Phase == checkpoint.PhaseSnapshot {
+	if doc.Snapshot {
 		line = fmt.Sprintf("the snapshot of the next start of %s leaves out the row with id %q of table %s", cfg.Name, row.ID, row.Table)
 		kept = " and puts it into " + cfg.DeadLetterTopic
 	}
 	if keep {
 		line += kept
+		doc.DeadLetterTopic = &cfg.DeadLetterTopic
 	}
-	a.printLines([]string{line})
-	return nil
+	return a.print(output, append(replaced(old), line), doc)
+}
+
+// checkpointForgotten is what checkpoint reset prints with --output json.
+type checkpointForgotten struct {
+	Name     string             `json:"name"`
+	Replaced *checkpoint.Record `json:"replaced"` // null for none
 }
 
 func (a *app) checkpointReset() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "reset",
 		Short: "forget the checkpoint and drop the slot: the next start is a first start",
@@ -233,8 +271,9 @@ func (a *app) checkpointReset() *cobra.Command {
 is a first start: with --snapshot initial it publishes the rows that are in the tables, with
 --snapshot never only what is inserted from then on. The record that is
 forgotten is printed.`,
-		Example: "  tailer checkpoint reset --config /etc/tailer.yaml",
-		Args:    noArguments,
+		Example: `  tailer checkpoint reset --config /etc/tailer.yaml
+  tailer checkpoint reset --config /etc/tailer.yaml --output json`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, p, err := a.buildForCheckpoint(cmd)
 			if err != nil {
@@ -244,12 +283,12 @@ forgotten is printed.`,
 			if err != nil {
 				return fmt.Errorf("reset the checkpoint: %w", err)
 			}
-			a.printReplaced(old)
-			a.printLines([]string{fmt.Sprintf("the next start of %s is a first start", cfg.Name)})
-			return nil
+			return a.print(output, append(replaced(old), fmt.Sprintf("the next start of %s is a first start", cfg.Name)),
+				checkpointForgotten{cfg.Name, old})
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.Checkpoint)
+	addOutput(cmd, &output)
 	return cmd
 }
 
@@ -266,8 +305,11 @@ func (a *app) buildForCheckpoint(cmd *cobra.Command) (*config.Config, *parts, er
 	return cfg, p, err
 }
 
-func (a *app) printReplaced(old *checkpoint.Record) {
-	if old != nil {
-		a.printLines([]string{"replaced " + string(old.Encode())})
+// replaced is the line about the record that a command replaced, in the form
+// that set takes; none for none.
+func replaced(old *checkpoint.Record) []string {
+	if old == nil {
+		return nil
 	}
+	return []string{"replaced " + string(old.Encode())}
 }

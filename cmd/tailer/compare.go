@@ -76,9 +76,6 @@ each key of one partition.`,
 
 // complete checks the flags and reads the times.
 func (c *comparing) complete(args []string) (err error) {
-	if err := checkOutput(c.output); err != nil {
-		return err
-	}
 	switch {
 	case len(args) != 2:
 		return &outbox.Invalid{Text: fmt.Sprintf("compare wants TOPIC_A and TOPIC_B, not %d arguments", len(args))}
@@ -141,7 +138,7 @@ func (a *app) compare(cmd *cobra.Command, args []string, c comparing) error {
 	if err != nil {
 		return fmt.Errorf("compare topics: %w", err)
 	}
-	if c.output == "json" {
+	if c.output == outputJSON {
 		err = result.WriteJSON(a.stdout)
 	} else {
 		err = result.WriteText(a.stdout)

@@ -49,8 +49,12 @@ type app struct {
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err != nil {
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+	case asksJSON(cmd, args):
+		reportJSON(a.stderr, err)
+	default:
 		report(a.stderr, err)
 	}
 	return exitStatus(err)
@@ -74,12 +78,21 @@ func exitStatus(err error) int {
 
 // report prints an error in a line, and its hint in another.
 func report(w io.Writer, err error) {
-	text, hint := err.Error(), hintOf(err)
-	if hint != "" && strings.HasSuffix(text, "; "+hint) {
-		fmt.Fprintf(w, "tailer: %s\nhint: %s\n", oneLine(strings.TrimSuffix(text, "; "+hint)), oneLine(hint))
-		return
+	text, hint := parted(err)
+	fmt.Fprintf(w, "tailer: %s\n", text)
+	if hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
 	}
-	fmt.Fprintf(w, "tailer: %s\n", oneLine(text))
+}
+
+// parted is an error's text without its hint, and the hint where it ends with
+// one, each in one line.
+func parted(err error) (text, hint string) {
+	text, hint = err.Error(), hintOf(err)
+	if hint == "" || !strings.HasSuffix(text, "; "+hint) {
+		return oneLine(text), ""
+	}
+	return oneLine(strings.TrimSuffix(text, "; "+hint)), oneLine(hint)
 }
 
 // oneLine joins the lines of a text: some libraries' errors have several.
@@ -93,6 +106,15 @@ func hintOf(err error) string {
 		return invalid.Hint
 	case errors.As(err, &refusal):
 		return refusal.Hint
+	}
+	return ""
+}
+
+// reasonOf is the reason of a refusal, "" of all else.
+func reasonOf(err error) string {
+	var refusal *outbox.Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Reason
 	}
 	return ""
 }

@@ -205,7 +205,7 @@ last error  2026-01-02T03:04:05Z broker down
 		t.Errorf("a source with GTIDs: %s", got)
 	}
 	status, stdout, stderr := execute(t, []string{"TAILER_HTTP_ADDR=" + addr}, "status", "--ready", "--output=json")
-	if status != 1 || !strings.HasPrefix(stdout, `{"name":"orders"`) || stderr != "tailer: not ready: broker down\n" {
+	if status != 1 || !strings.HasPrefix(stdout, `{"name":"orders"`) || stderr != "{\"error\":\"not ready: broker down\",\"status\":1}\n" {
 		t.Errorf("%d %q %q", status, stdout, stderr)
 	}
 	if status, _, _ := execute(t, nil, "status", "--http-addr=127.0.0.1:1"); status != 1 {

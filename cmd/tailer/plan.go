@@ -64,9 +64,6 @@ cannot be published is {"table","id","poison"}.`,
 }
 
 func (a *app) plan(cmd *cobra.Command, p planning) error {
-	if err := checkOutput(p.output); err != nil {
-		return err
-	}
 	if p.rows < 1 {
 		return &outbox.Invalid{Option: "rows", Text: fmt.Sprintf("%d is not 1 or more", p.rows)}
 	}
@@ -88,7 +85,7 @@ func (a *app) plan(cmd *cobra.Command, p planning) error {
 	}
 	defer kafka.close()
 	printer := planPrinter(&planText{w: a.stdout, full: p.full})
-	if p.output == "json" {
+	if p.output == outputJSON {
 		printer = &planJSON{w: a.stdout}
 	}
 	view, err := source.Newest(cmd.Context(), p.rows, p.orderBy)

@@ -57,9 +57,6 @@ Status 0 if nothing stays and nothing is gone, else 1.`,
 }
 
 func (a *app) replay(cmd *cobra.Command, r replaying) error {
-	if err := checkOutput(r.output); err != nil {
-		return err
-	}
 	since, err := parseTime("since", r.since, time.Now())
 	if err != nil {
 		return err
@@ -101,7 +98,7 @@ func (a *app) replay(cmd *cobra.Command, r replaying) error {
 	if r.dryRun {
 		c.Sink = &previewSink{Kafka: k}
 	}
-	printer := &replayPrinter{w: a.stdout, json: r.output == "json", dryRun: r.dryRun}
+	printer := &replayPrinter{w: a.stdout, json: r.output == outputJSON, dryRun: r.dryRun}
 	sum, err := deadletter.NewReplay(c, log, printer.outcome).Run(cmd.Context())
 	if perr := printer.summary(sum, err); err == nil {
 		err = perr

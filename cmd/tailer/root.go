@@ -29,6 +29,7 @@ TAILER_KAFKA_BROKERS) and a key of the YAML file that --config names
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.setupCommand(), a.teardownCommand(),
 		a.planCommand(), a.statusCommand(), a.checkpointCommand(), a.replayCommand(), a.convertCommand(), a.compareCommand(), a.versionCommand())
+	complete(root)
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil && completion != root {
 		completion.Args, completion.RunE = cobra.ArbitraryArgs, needsSubcommand // cobra's own forgives anything

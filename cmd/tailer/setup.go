@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ import (
 
 func (a *app) setupCommand() *cobra.Command {
 	var print bool
+	var output string
 	cmd := &cobra.Command{
 		Use:   "setup",
 		Short: "create what is missing: publication, checkpoint topic, slot",
@@ -21,16 +23,30 @@ snapshot is run's own to make.) run does the same by itself where it has the rig
 setup is for when it has not: --print prints the statements and command lines,
 with the least rights that run needs, and changes nothing.`,
 		Example: `  tailer setup --config /etc/tailer.yaml
-  tailer setup --config /etc/tailer.yaml --print > setup.txt`,
+  tailer setup --config /etc/tailer.yaml --print > setup.txt
+  tailer setup --config /etc/tailer.yaml --output json`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.setup(cmd, print) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.setup(cmd, print, output) },
 	}
 	config.AddFlags(cmd.Flags(), config.Setup)
 	cmd.Flags().BoolVar(&print, "print", false, "print what to do instead of doing it")
+	addOutput(cmd, &output)
 	return cmd
 }
 
-func (a *app) setup(cmd *cobra.Command, print bool) error {
+// setupPrinted is what setup --print prints with --output json: statements,
+// and command lines.
+type setupPrinted struct {
+	Database []string `json:"database"`
+	Kafka    []string `json:"kafka"`
+}
+
+// setupDone is what setup prints with --output json: what it did, a line each.
+type setupDone struct {
+	Done []string `json:"done"`
+}
+
+func (a *app) setup(cmd *cobra.Command, print bool, output string) error {
 	cfg, log, err := a.load(config.Setup, cmd)
 	if err != nil {
 		return err
@@ -40,66 +56,70 @@ func (a *app) setup(cmd *cobra.Command, print bool) error {
 		return err
 	}
 	if print {
-		a.printLines(p.source.SetupSQL())
+		lines := setupPrinted{Database: p.source.SetupSQL(), Kafka: []string{}}
 		if p.kafka != nil {
-			a.printLines(p.kafka.SetupLines(cfg.Name))
+			lines.Kafka = p.kafka.SetupLines(cfg.Name)
 		}
-		return nil
+		return a.print(output, slices.Concat(lines.Database, lines.Kafka), lines)
 	}
+	done, err := setUp(cmd.Context(), cfg, p)
+	if perr := a.print(output, done, setupDone{Done: append([]string{}, done...)}); err == nil && perr != nil {
+		err = fmt.Errorf("write stdout: %w", perr)
+	}
+	return err
+}
+
+// setUp creates what is missing and says so line by line, also beside an error.
+func setUp(ctx context.Context, cfg *config.Config, p *parts) (done []string, err error) {
 	defer p.source.Close()
-	done, err := p.source.Setup(cmd.Context(), cfg.Snapshot == config.SnapshotNever)
-	a.printLines(done)
-	if err != nil {
-		return fmt.Errorf("set up the database: %w", err)
+	if done, err = p.source.Setup(ctx, cfg.Snapshot == config.SnapshotNever); err != nil {
+		return done, fmt.Errorf("set up the database: %w", err)
 	}
 	if p.kafka == nil {
-		return nil
+		return done, nil
 	}
 	defer p.kafka.Close()
 	if cfg.CheckpointTopic != "" {
-		if err := a.createTopic(cmd.Context(), p, cfg.CheckpointTopic); err != nil {
-			return err
+		line, err := createTopic(ctx, p, cfg.CheckpointTopic)
+		if err != nil {
+			return done, err
 		}
+		done = append(done, line)
 	}
 	if cfg.OnPoison != pipeline.DeadLetter {
-		return nil
+		return done, nil
 	}
-	return a.createDeadLetters(cmd.Context(), p, cfg.DeadLetterTopic)
+	line, err := createDeadLetters(ctx, p, cfg.DeadLetterTopic)
+	if err != nil {
+		return done, err
+	}
+	return append(done, line), nil
 }
 
 // createDeadLetters makes the dead-letter topic unless it is there.
-func (a *app) createDeadLetters(ctx context.Context, p *parts, topic string) error {
+func createDeadLetters(ctx context.Context, p *parts, topic string) (string, error) {
 	created, err := p.kafka.SetupDeadLetters(ctx)
-	if err != nil {
-		return fmt.Errorf("create the dead-letter topic: %w", err)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("create the dead-letter topic: %w", err)
+	case created:
+		return "created dead-letter topic " + topic, nil
+	default:
+		return "dead-letter topic " + topic + " is there already", nil
 	}
-	line := "dead-letter topic " + topic + " is there already"
-	if created {
-		line = "created dead-letter topic " + topic
-	}
-	a.printLines([]string{line})
-	return nil
 }
 
 // createTopic makes the checkpoint topic unless it is there.
-func (a *app) createTopic(ctx context.Context, p *parts, topic string) error {
+func createTopic(ctx context.Context, p *parts, topic string) (string, error) {
 	there, err := p.kafka.Exists(ctx)
 	if err != nil {
-		return fmt.Errorf("look for the checkpoint topic: %w", err)
+		return "", fmt.Errorf("look for the checkpoint topic: %w", err)
 	}
 	if there {
-		a.printLines([]string{"checkpoint topic " + topic + " is there already"})
-		return nil
+		return "checkpoint topic " + topic + " is there already", nil
 	}
 	if err := p.kafka.Create(ctx); err != nil {
-		return fmt.Errorf("create the checkpoint topic: %w", err)
+		return "", fmt.Errorf("create the checkpoint topic: %w", err)
 	}
-	a.printLines([]string{"created checkpoint topic " + topic})
-	return nil
-}
-
-func (a *app) printLines(lines []string) {
-	for _, l := range lines {
-		fmt.Fprintln(a.stdout, l)
-	}
+	return "created checkpoint topic " + topic, nil
 }

@@ -43,9 +43,6 @@ ready), 1 if it is not or does not answer.`,
 }
 
 func (a *app) status(cmd *cobra.Command, ready bool, output string) error {
-	if err := checkOutput(output); err != nil {
-		return err
-	}
 	cfg, _, err := a.load(config.Status, cmd)
 	if err != nil {
 		return err
@@ -129,7 +126,7 @@ type answer struct {
 }
 
 func (a *app) printStatus(body []byte, output string) error {
-	if output == "json" {
+	if output == outputJSON {
 		_, err := a.stdout.Write(body)
 		return err
 	}

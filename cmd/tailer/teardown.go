@@ -12,29 +12,40 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tailer-io/tailer/internal/checkpoint"
 	"github.com/tailer-io/tailer/internal/config"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
 func (a *app) teardownCommand() *cobra.Command {
 	var yes bool
+	var output string
 	cmd := &cobra.Command{
 		Use:   "teardown",
 		Short: "drop slot and publication, forget the checkpoint",
 		Long: `Forget the checkpoint of this name and, in Postgres, drop the replication slot and
 the publication. A later run is a first start again. Asks first; --yes answers for scripts.
-The topics with messages stay, and so does the checkpoint topic.`,
+The record that is forgotten is printed. The topics with messages stay, and so does the checkpoint topic.`,
 		Example: `  tailer teardown --config /etc/tailer.yaml
-  tailer teardown --config /etc/tailer.yaml --yes`,
+  tailer teardown --config /etc/tailer.yaml --yes
+  tailer teardown --config /etc/tailer.yaml --yes --output json`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.teardown(cmd, yes) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.teardown(cmd, yes, output) },
 	}
 	config.AddFlags(cmd.Flags(), config.Teardown)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	addOutput(cmd, &output)
 	return cmd
 }
 
-func (a *app) teardown(cmd *cobra.Command, yes bool) error {
+// tornDown is what teardown prints with --output json.
+type tornDown struct {
+	Name     string             `json:"name"`
+	Replaced *checkpoint.Record `json:"replaced"` // the record that is forgotten, null for none
+	Done     []string           `json:"done"`     // a line each
+}
+
+func (a *app) teardown(cmd *cobra.Command, yes bool, output string) error {
 	cfg, log, err := a.load(config.Teardown, cmd)
 	if err != nil {
 		return err
@@ -52,42 +63,46 @@ func (a *app) teardown(cmd *cobra.Command, yes bool) error {
 			return err
 		}
 	}
-	forgot, err := p.forget(cmd.Context())
+	old, err := p.forget(cmd.Context())
 	if err != nil {
 		return fmt.Errorf("forget the checkpoint: %w", err)
 	}
 	defer p.source.Close()
-	done, err := p.source.Teardown(cmd.Context())
-	if forgot {
+	more, err := p.source.Teardown(cmd.Context())
+	done := []string{}
+	if old != nil {
 		if cfg.PgSlot != "" {
-			a.printLines([]string{"dropped slot " + cfg.PgSlot})
+			done = append(done, "dropped slot "+cfg.PgSlot)
 		}
-		a.printLines([]string{"forgot the checkpoint of " + cfg.Name})
-		done = slices.DeleteFunc(done, func(line string) bool { return strings.HasPrefix(line, "slot ") }) // gone already
+		done = append(done, "forgot the checkpoint of "+cfg.Name)
+		more = slices.DeleteFunc(more, func(line string) bool { return strings.HasPrefix(line, "slot ") }) // gone already
 	}
-	a.printLines(done)
+	done = append(done, more...)
+	if perr := a.print(output, append(replaced(old), done...), tornDown{cfg.Name, old, done}); perr != nil && err == nil {
+		return fmt.Errorf("write stdout: %w", perr)
+	}
 	if err != nil {
 		return fmt.Errorf("tear down the database's part: %w", err)
 	}
 	return nil
 }
 
-// forget drops slot and checkpoint, where there is a store. Without a
-// checkpoint topic there is nothing to forget, and none is created for it.
-func (p *parts) forget(ctx context.Context) (bool, error) {
+// forget drops slot and checkpoint, where there is a store, and returns the
+// record. Without a checkpoint topic there is nothing to forget, and none is
+// created for it.
+func (p *parts) forget(ctx context.Context) (*checkpoint.Record, error) {
 	switch {
 	case p.file != nil:
 	case p.kafka == nil:
-		return false, nil
+		return nil, nil
 	default:
 		there, err := p.kafka.Exists(ctx)
 		if err != nil || !there {
 			p.kafka.Close()
-			return false, err
+			return nil, err
 		}
 	}
-	old, err := p.pipeline.ResetCheckpoint(ctx)
-	return old != nil, err
+	return p.pipeline.ResetCheckpoint(ctx)
 }
 
 // confirm asks on the terminal. Whoever cannot be asked has to say --yes.
