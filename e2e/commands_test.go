@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +139,16 @@ func TestTeardownRemovesSlotPublicationAndCheckpoint(t *testing.T) {
 	t.Parallel()
 	c, book := settled(t)
 	c.Do(2, "teardown", flags(c)...) // Nobody is there to be asked.
-	c.Do(0, "teardown --yes", flags(c)...)
+	shown := c.Do(0, "checkpoint show", flags(c)...).Stdout()
+	var down struct {
+		Name     string
+		Replaced json.RawMessage
+		Done     []string
+	}
+	out := c.Do(0, "teardown --yes --output=json", flags(c)...).Stdout()
+	if err := json.Unmarshal([]byte(out), &down); err != nil || down.Name != c.ID || len(down.Done) == 0 || !sameJSON(t, string(down.Replaced), shown) {
+		t.Errorf("teardown: %v\n%s\nthe record was\n%s", err, out, shown)
+	}
 	if n := c.DB.Slots(t); n != 0 {
 		t.Errorf("%d slots are left", n)
 	}
@@ -166,6 +178,17 @@ func TestTeardownRemovesSlotPublicationAndCheckpoint(t *testing.T) {
 	})
 }
 
+// sameJSON reports whether two texts are the same document.
+func sameJSON(t *testing.T, a, b string) bool {
+	t.Helper()
+	var x, y any
+	if err := errors.Join(json.Unmarshal([]byte(a), &x), json.Unmarshal([]byte(b), &y)); err != nil {
+		t.Error(err)
+		return false
+	}
+	return reflect.DeepEqual(x, y)
+}
+
 func TestTeardownSparesARunningTailer(t *testing.T) {
 	t.Parallel()
 	c := world(t, source(t))
@@ -174,8 +197,18 @@ func TestTeardownSparesARunningTailer(t *testing.T) {
 	p := c.Start()
 	book.Insert("a", "x")
 	c.Arrived(r, 1, 20*time.Second)
-	for _, command := range []string{"teardown --yes", "checkpoint reset", "checkpoint set --now"} {
-		c.Do(3, command, flags(c)...)
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := fmt.Sprintf("process %d on host %s", p.PID(), host)
+	for _, command := range []string{"teardown --yes", "checkpoint reset", "checkpoint set --now", "checkpoint skip --id=x"} {
+		holds(t, command, c.Do(3, command, flags(c)...).Stderr(), "is active: "+holder, by("server process", "connection"), "stop it first")
+		var refused struct{ Error, Hint, Reason string }
+		if err := json.Unmarshal([]byte(c.Do(3, command+" --output=json", flags(c)...).Stderr()), &refused); err != nil ||
+			refused.Reason != "active" || refused.Hint != "stop it first" || !strings.Contains(refused.Error, holder) {
+			t.Errorf("%s --output json: %v, %+v", command, err, refused)
+		}
 	}
 	book.Insert("a", "y")
 	c.Arrived(r, 2, 20*time.Second)
@@ -211,8 +244,24 @@ func TestCheckpointShowSetAndReset(t *testing.T) {
 	c.Do(0, "checkpoint set "+position, flags(c)...)
 	resumes(t, c, book)
 
+	// What a command replaced is what set takes back.
+	record := c.Do(0, "checkpoint show", flags(c)...).Stdout()
+	var set struct {
+		Position string
+		Replaced json.RawMessage
+	}
+	out := c.Do(0, "checkpoint set --now --output=json", flags(c)...).Stdout()
+	if err := json.Unmarshal([]byte(out), &set); err != nil || set.Position == "" || !sameJSON(t, string(set.Replaced), record) {
+		t.Errorf("checkpoint set --now: %v\n%s\nthe record was\n%s", err, out, record)
+	}
+	c.Do(0, "checkpoint set", append(flags(c), string(set.Replaced))...)
+	var back, was struct{ Position string }
+	if err := errors.Join(json.Unmarshal([]byte(c.Do(0, "checkpoint show", flags(c)...).Stdout()), &back), json.Unmarshal([]byte(record), &was)); err != nil || back != was {
+		t.Errorf("set back: %v, at %q, was at %q", err, back.Position, was.Position)
+	}
+
 	p = c.Do(0, "checkpoint reset", flags(c)...)
-	holds(t, "checkpoint reset", p.Stdout(), `"position"`)
+	holds(t, "checkpoint reset", p.Stdout(), `replaced {"version":`, `"position"`)
 	if n := c.DB.Slots(t); n != 0 {
 		t.Errorf("%d slots are left", n)
 	}

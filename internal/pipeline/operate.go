@@ -95,7 +95,7 @@ func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outb
 	if err != nil && !isRefusal(err) {
 		return nil, err // one that cannot be read may be replaced
 	}
-	if err := p.takeLock(ctx); err != nil {
+	if err := p.takeLock(ctx, old); err != nil {
 		return nil, err
 	}
 	if p.topic == nil {
@@ -120,8 +120,9 @@ func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outb
 // may need a moment to notice that a process has ended.
 const lockPatience = time.Second
 
-// takeLock takes the name's lock, or says who holds it.
-func (p *Pipeline) takeLock(ctx context.Context) error {
+// takeLock takes the name's lock, or says who holds it; rec is the newest
+// record, nil for none.
+func (p *Pipeline) takeLock(ctx context.Context, rec *checkpoint.Record) error {
 	for began := time.Now(); ; {
 		held, holder, err := p.source.TryLock(ctx)
 		switch {
@@ -130,7 +131,7 @@ func (p *Pipeline) takeLock(ctx context.Context) error {
 		case held:
 			return nil
 		case time.Since(began) >= lockPatience:
-			return outbox.Refuse("active", "stop it first", "an instance of %q is active: %s", p.cfg.Name, holder)
+			return outbox.Refuse("active", "stop it first", "an instance of %q is active: %s", p.cfg.Name, p.activeNow(ctx, holder, rec))
 		case !pause(ctx, lockPatience/10):
 			return context.Cause(ctx)
 		}

@@ -419,6 +419,11 @@ func TestAtLeastOnceLosesNothing(t *testing.T) {
 
 func TestOperatorCommandsNeedTheLock(t *testing.T) {
 	w := newWorld(t)
+	w.change = func(c *pipeline.Config) {
+		if w.starts == 1 {
+			c.Instance = "db1/17/x"
+		}
+	}
 	w.db.Insert(rows("a", 0, 3)...)
 	i := w.start("")
 	w.wait(3)
@@ -427,6 +432,9 @@ func TestOperatorCommandsNeedTheLock(t *testing.T) {
 	var r *outbox.Refusal
 	if !errors.As(err, &r) || r.Reason != "active" {
 		t.Fatalf("reset beside an active instance: %v", err)
+	}
+	if !strings.Contains(r.Text, "process 17 on host db1 (") {
+		t.Errorf("the refusal does not name the holder: %s", r.Text)
 	}
 	i.crash()
 	w.end(i)
