@@ -18,12 +18,22 @@ type ownPostgres struct {
 	bin  string
 	dir  string
 	port int
+	more string // further options of the server
 }
 
 // newOwnPostgres makes a cluster and starts it; it is removed when the test ends.
 func newOwnPostgres(t *testing.T) *ownPostgres {
 	t.Helper()
-	p := &ownPostgres{t: t, bin: harness.Env(t, "STACK_PG_BIN"), port: harness.FreePort(t)}
+	p := placeForPostgres(t, harness.Env(t, "STACK_PG_BIN"))
+	p.run(p.command("initdb", "-D", p.dir, "-U", "postgres", "-A", "trust", "-N"))
+	p.start()
+	return p
+}
+
+// placeForPostgres is a cluster with nothing in its folder yet.
+func placeForPostgres(t *testing.T, bin string) *ownPostgres {
+	t.Helper()
+	p := &ownPostgres{t: t, bin: bin, port: harness.FreePort(t)}
 	dir, err := os.MkdirTemp("/var/tmp", "tailer-e2e-")
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +48,6 @@ func newOwnPostgres(t *testing.T) *ownPostgres {
 	if os.Getuid() == 0 { // which the server refuses to run as
 		p.run(exec.Command("chown", "postgres", dir))
 	}
-	p.run(p.command("initdb", "-D", p.dir, "-U", "postgres", "-A", "trust", "-N"))
-	p.start()
 	return p
 }
 
@@ -61,7 +69,7 @@ func (p *ownPostgres) run(c *exec.Cmd) {
 
 func (p *ownPostgres) start() {
 	p.t.Helper()
-	options := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c wal_level=logical -c fsync=off", p.port)
+	options := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c wal_level=logical -c fsync=off %s", p.port, p.more)
 	p.run(p.command("pg_ctl", "start", "-w", "-D", p.dir, "-l", filepath.Join(p.dir, "log"), "-o", options))
 }
 

@@ -35,7 +35,7 @@ func (s *Source) Check(ctx context.Context) []outbox.Finding {
 	s.checkCapacity(ctx, x, &r)
 	facts := s.checkTables(ctx, x, &r)
 	s.checkPublication(ctx, x, &r, facts)
-	s.checkSlot(ctx, x, &r)
+	s.checkFailover(ctx, x, &r, s.checkSlot(ctx, x, &r))
 	s.checkSettings(ctx, x, &r)
 	s.checkTransactions(ctx, x, &r)
 	return r.List
@@ -193,21 +193,21 @@ func (s *Source) checkMayPublish(ctx context.Context, x *session, r *outbox.Find
 	r.OK(what, "it does not exist yet; run and setup may create it")
 }
 
-func (s *Source) checkSlot(ctx context.Context, x *session, r *outbox.Findings) {
+func (s *Source) checkSlot(ctx context.Context, x *session, r *outbox.Findings) slot {
 	what := "slot " + s.cfg.Slot
 	sl, err := s.loadSlot(ctx, x, s.cfg.Slot)
 	if err != nil {
 		r.Err(what, "", err)
-		return
+		return sl
 	}
 	if !sl.exists {
 		r.OK(what, "it does not exist yet; the first start creates it")
-		return
+		return sl
 	}
 	if s.id.database != "" {
 		if err := sl.foreign(s.id.database); err != nil {
 			r.Err(what, "", err)
-			return
+			return sl
 		}
 	}
 	retained, _ := strconv.ParseInt(sl.retained, 10, 64)
@@ -223,6 +223,7 @@ func (s *Source) checkSlot(ctx context.Context, x *session, r *outbox.Findings) 
 	default:
 		r.OK(what, "%s, confirmed up to %s, %s of log retained", state, sl.confirmed, mega(retained))
 	}
+	return sl
 }
 
 func mega(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

@@ -83,6 +83,7 @@ type Source struct {
 	strm   *stream       // the newest stream; its connection outlives Stream until ConfirmWait or Close
 	conf   atomic.Uint64 // the LSN that the checkpoint holds; only ever raised while connected
 	live   atomic.Pointer[stream]
+	remain remaining // of the newest refusal
 
 	watchMu sync.Mutex // guards good and the opening of watch
 	good    lsn        // the log's end when Watch last found everything in order

@@ -40,14 +40,15 @@ func (s *Source) Prove(ctx context.Context, r outbox.Resume) error {
 			return outbox.Refuse(ReasonOpen, hintFromSlot, "the checkpoint cannot be used: %v", err)
 		}
 	}
+	about := fmt.Sprintf("%s on timeline %s, %s", at, r.Lineage, final)
 	if err := s.proveTimeline(ctx, r.Lineage, at, final); err != nil {
-		return err
+		return s.withRemaining(ctx, x, about, err)
 	}
 	if err := s.proveEnd(ctx, x, at, final); err != nil {
-		return err
+		return s.withRemaining(ctx, x, about, err)
 	}
 	if err := s.proveSlot(ctx, x, at); err != nil {
-		return err
+		return s.withRemaining(ctx, x, about, err)
 	}
 	return s.provePublication(ctx, x, s.tables, "")
 }
@@ -61,16 +62,24 @@ func (s *Source) proveSlot(ctx context.Context, x *session, at lsn) error {
 		return err
 	}
 	if !sl.exists {
+		end, err := logEnd(ctx, x)
+		if err != nil {
+			return err
+		}
 		return outbox.Refuse(ReasonSlotMissing, hintReset,
-			"replication slot %s does not exist: nothing kept the log behind the checkpoint at %s, and rows committed since then may be lost",
-			s.cfg.Slot, at)
+			"replication slot %s does not exist: nothing kept the log behind the checkpoint, and rows committed between %s (the checkpoint) and %s (the end of the server's log) may be lost",
+			s.cfg.Slot, at, end)
 	}
 	if err := sl.foreign(s.id.database); err != nil {
 		return err
 	}
 	if why := sl.lost(); why != "" {
+		end, err := logEnd(ctx, x)
+		if err != nil {
+			return err
+		}
 		return outbox.Refuse(ReasonSlotLost, hintReset,
-			"replication slot %s is lost, %s: rows committed behind the checkpoint at %s cannot be read any more", s.cfg.Slot, why, at)
+			"replication slot %s is lost, %s: rows committed between %s (the checkpoint) and %s (the end of the server's log) cannot be read any more", s.cfg.Slot, why, at, end)
 	}
 	if sl.confirmed > at {
 		return outbox.Refuse(ReasonSlotMoved, hintFromSlot,
@@ -84,19 +93,28 @@ func (s *Source) proveSlot(ctx context.Context, x *session, at lsn) error {
 // published already (a standby that lagged was promoted, a backup restored),
 // and new rows would be skipped until its log has grown past the checkpoint.
 func (s *Source) proveEnd(ctx context.Context, x *session, at, final lsn) error {
-	row, err := x.row(ctx, `select pg_current_wal_flush_lsn()`)
+	end, err := logEnd(ctx, x)
 	if err != nil {
-		return fmt.Errorf("ask for the log's end: %w", err)
-	}
-	end, err := parseLSN(row[0])
-	if err != nil {
-		return fmt.Errorf("ask for the log's end: %w", err)
+		return err
 	}
 	if at > end || final > end {
 		return outbox.Refuse(ReasonAhead, hintFromSlot,
 			"the server's log ends at %s, before the checkpoint at %s: rows in between were published, and the server has lost them", end, max(at, final))
 	}
 	return nil
+}
+
+// logEnd is how far the server's log reaches.
+func logEnd(ctx context.Context, x *session) (lsn, error) {
+	row, err := x.row(ctx, `select pg_current_wal_flush_lsn()`)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the log's end: %w", err)
+	}
+	end, err := parseLSN(row[0])
+	if err != nil {
+		return 0, fmt.Errorf("ask for the log's end: %w", err)
+	}
+	return end, nil
 }
 
 // proveTimeline: the checkpoint lies on the current timeline, or on one that

@@ -79,6 +79,40 @@ func TestProve(t *testing.T) {
 	db.exec(`select pg_drop_replication_slot('%s')`, db.slot)
 }
 
+// A refusal over rows that may be lost names those that were written last of the
+// ones that the tables hold, whatever their keys are.
+func TestARefusalNamesTheRowsThatAreLeft(t *testing.T) {
+	t.Parallel()
+	for _, partitioned := range []bool{false, true} {
+		db := newDatabase(t)
+		if partitioned {
+			db.exec(`drop table outbox; create table outbox (id uuid primary key, aggregatetype text default 'order', aggregateid text,
+  type text default 'created', payload jsonb, note text) partition by hash (id)`)
+			db.exec(`create table o1 partition of outbox for values with (modulus 2, remainder 0); create table o2 partition of outbox for values with (modulus 2, remainder 1)`)
+		}
+		s, at := db.anchored()
+		if held, holder, err := s.TryLock(t.Context()); err != nil || !held {
+			t.Fatal(held, holder, err)
+		}
+		if err := s.DropAnchor(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, s.Prove(t.Context(), at), pg.ReasonSlotMissing, "between "+at.Position.Text, "table public.outbox is empty")
+		s.Close()
+		var ids []string
+		for range 12 { // a transaction each
+			id := db.ask(`select gen_random_uuid()`)
+			db.exec(`insert into outbox (id, aggregateid) values ('%s', 'a')`, id)
+			ids = append([]string{id}, ids...)
+		}
+		s = db.connect() // a first look: the answer is kept for a while
+		refused(t, s.Prove(t.Context(), at), pg.ReasonSlotMissing, "table public.outbox holds 12 rows now, the ids written last are "+strings.Join(ids[:10], ", "))
+		if err := s.Prove(t.Context(), at); strings.Contains(err.Error(), ids[10]) {
+			t.Errorf("it names more than ten: %v", err)
+		}
+	}
+}
+
 func TestPrepareRefusesAForeignPublication(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)

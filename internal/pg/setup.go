@@ -59,7 +59,7 @@ func (s *Source) SetupSQL() []string {
 			database = role
 		}
 	}
-	q := quoteIdent(role)
+	q, slot := quoteIdent(role), strings.TrimSpace(quoteLiteral(s.cfg.Slot))
 	out := []string{
 		"-- as an administrator; on RDS and Aurora, instead of REPLICATION: GRANT rds_replication TO " + q + ";",
 		"CREATE ROLE " + q + " WITH LOGIN REPLICATION PASSWORD '...';",
@@ -78,7 +78,9 @@ func (s *Source) SetupSQL() []string {
 		"-- as the owner of the tables, who also needs CREATE on the database:",
 		s.createPublicationSQL()+";",
 		"-- only with --snapshot never (otherwise the first start creates it, with a snapshot); behind the publication:",
-		"SELECT pg_create_logical_replication_slot("+strings.TrimSpace(quoteLiteral(s.cfg.Slot))+", 'pgoutput');",
+		"SELECT pg_create_logical_replication_slot("+slot+", 'pgoutput');",
+		"-- PostgreSQL 17 and later, instead, so that standbys keep a copy of it for a failover:",
+		"-- SELECT pg_create_logical_replication_slot("+slot+", 'pgoutput', failover => true);",
 	)
 }
 

@@ -26,21 +26,22 @@ type slot struct {
 	conflicting bool   // since 16
 	invalid     string // invalidation_reason, since 17
 	retained    string // bytes of log kept for it
+	failover    bool   // standbys keep a copy of it, since 17
 }
 
 // loadSlot asks for a slot; one that is not there does not exist, and is no
 // error. Columns that a version lacks read as empty.
 func (s *Source) loadSlot(ctx context.Context, x *session, name string) (slot, error) {
-	conflicting, invalid := "false", "''"
+	conflicting, invalid, failover := "false", "''", "false"
 	if s.id.version >= 16 {
 		conflicting = "coalesce(conflicting, false)"
 	}
 	if s.id.version >= 17 {
-		invalid = "coalesce(invalidation_reason, '')"
+		invalid, failover = "coalesce(invalidation_reason, '')", "failover"
 	}
 	rows, err := x.query(ctx, `select plugin, slot_type, database, temporary, active, active_pid, restart_lsn,
   coalesce(confirmed_flush_lsn, '0/0'), wal_status, safe_wal_size, `+conflicting+`, `+invalid+`,
-  case when not pg_is_in_recovery() then pg_current_wal_flush_lsn() - restart_lsn end
+  case when not pg_is_in_recovery() then pg_current_wal_flush_lsn() - restart_lsn end, `+failover+`
 from pg_replication_slots where slot_name = $1`, name)
 	if err != nil {
 		return slot{}, fmt.Errorf("look up slot: %w", err)
@@ -56,7 +57,7 @@ from pg_replication_slots where slot_name = $1`, name)
 	return slot{
 		exists: true, name: name, plugin: r[0], kind: r[1], database: r[2], temporary: r[3] == "t", active: r[4] == "t",
 		pid: r[5], restart: r[6], confirmed: l, walStatus: r[8], safe: r[9], conflicting: r[10] == "t", invalid: r[11],
-		retained: r[12],
+		retained: r[12], failover: r[13] == "t",
 	}, nil
 }
 
