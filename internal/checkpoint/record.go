@@ -14,8 +14,13 @@ import (
 )
 
 // Version is the newest version of the record that this binary writes and
-// reads. It reads every older one.
-const Version = 1
+// reads. It reads every older one. A record is written in the oldest version
+// that says all of it, so that an older binary refuses only what it would
+// misunderstand:
+//
+//	1  all but the fields below
+//	2  a filter: who does not know it would take the whole snapshot, or none
+const Version = 2
 
 // Phase says how far the first start has come.
 type Phase string
@@ -31,7 +36,8 @@ const (
 // Record is what a checkpoint says. It is stored as JSON under the key that is
 // the instance's name.
 type Record struct {
-	// Version is the record's version; see the constant.
+	// Version is the version that was read; see the constant. Encode writes
+	// the one that the record needs.
 	Version int `json:"version"`
 	// Phase is the phase of the start.
 	Phase Phase `json:"phase"`
@@ -51,6 +57,13 @@ type Record struct {
 	// Halted names the row right behind the position at which tailer halted,
 	// because it cannot be published; nil otherwise.
 	Halted *Halted `json:"halted,omitempty"`
+	// Filter chooses the rows of the snapshot, as `tailer recover` was told; nil
+	// for all of them. In PhaseSnapshot only.
+	Filter *outbox.Filter `json:"filter,omitempty"`
+	// LastCommit is when, by the source's clock, the newest of the transactions
+	// was committed whose outbox rows are all published; the zero time when that
+	// is not known. It is for people who have to find the first row that is not.
+	LastCommit time.Time `json:"last_commit,omitzero"`
 	// SteppedOver are rows that the snapshot leaves out; in PhaseSnapshot only.
 	SteppedOver []SteppedOver `json:"stepped_over,omitempty"`
 	// Time is when the record was made, by the clock of its writer.
@@ -131,7 +144,12 @@ func (r *Record) SameResume(o *Record) bool {
 
 // Encode is the record as it is stored.
 func (r *Record) Encode() []byte {
-	b, err := json.Marshal(r)
+	stored := *r
+	stored.Version = 1
+	if r.Filter != nil {
+		stored.Version = 2
+	}
+	b, err := json.Marshal(&stored)
 	if err != nil {
 		panic(fmt.Sprintf("encode checkpoint: %v", err)) // no field can fail
 	}

@@ -192,9 +192,9 @@ func (s notedSource) Prepare(ctx context.Context) error {
 	return s.Source.Prepare(ctx)
 }
 
-func (s notedSource) CreateAnchor(ctx context.Context) (outbox.Snapshot, error) {
+func (s notedSource) CreateAnchor(ctx context.Context, f outbox.Filter) (outbox.Snapshot, error) {
 	s.r.note("create")
-	return s.Source.CreateAnchor(ctx)
+	return s.Source.CreateAnchor(ctx, f)
 }
 
 func (s notedSource) Prove(ctx context.Context, r outbox.Resume) error {

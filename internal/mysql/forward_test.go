@@ -150,7 +150,7 @@ func TestAddressThatMoves(t *testing.T) {
 	if held, _, err := s.TryLock(a.ctx()); held || !errors.Is(err, outbox.ErrOtherServer) {
 		t.Errorf("the lock: held %t, %v", held, err)
 	}
-	if _, err := s.CreateAnchor(a.ctx()); !errors.Is(err, outbox.ErrOtherServer) {
+	if _, err := s.CreateAnchor(a.ctx(), outbox.Filter{}); !errors.Is(err, outbox.ErrOtherServer) {
 		t.Errorf("the snapshot: %v", err)
 	}
 }

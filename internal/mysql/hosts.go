@@ -213,7 +213,7 @@ func follows(ctx context.Context, x *session, id *identity) (bool, error) {
 	if id.number < 80022 {
 		sql, column = "show slave status", "Slave_SQL_Running"
 	}
-	res, err := x.result(ctx, sql)
+	res, err := x.result(ctx, askTimeout, sql)
 	switch {
 	case errorCode(err) == mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR:
 		return false, nil

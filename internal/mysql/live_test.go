@@ -282,7 +282,7 @@ func TestLeastRights(t *testing.T) {
 		if held, holder, err := s.TryLock(w.ctx()); !held || err != nil {
 			w.Fatalf("lock: %s, %v", holder, err)
 		}
-		v, err := s.CreateAnchor(w.ctx())
+		v, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -376,7 +376,7 @@ func TestSnapshotBesideOpenWriter(t *testing.T) {
 				w.Error(err)
 			}
 		})
-		v, err := s.CreateAnchor(w.ctx())
+		v, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 		wg.Wait()
 		if err != nil {
 			w.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tailer-io/tailer/internal/outbox"
 )
 
 // On a busy outbox some transaction is open at every moment. The snapshot gets
@@ -37,7 +39,7 @@ func TestSnapshotBesideBusyWriters(t *testing.T) {
 		}
 		time.Sleep(500 * time.Millisecond) // all have begun
 		begin := time.Now()
-		v, err := s.CreateAnchor(w.ctx())
+		v, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 		took := time.Since(begin)
 		close(done)
 		writers.Wait()
@@ -82,7 +84,7 @@ func TestSnapshotOfAReadOnlyServer(t *testing.T) {
 		time.Sleep((politeTries*(politeWait+1) + 1) * time.Second) // the writer's own time
 		w.on(open, "commit")
 	})
-	v, err := s.CreateAnchor(w.ctx())
+	v, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 	writer.Wait()
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +128,7 @@ func TestSnapshotBesideAReader(t *testing.T) {
 	})
 	begin := time.Now()
 	s.lockWithin = 20 * time.Second
-	v, err := s.CreateAnchor(w.ctx())
+	v, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 	writer.Wait()
 	if err != nil {
 		t.Fatalf("after %s: %v", time.Since(begin), err)
@@ -143,7 +145,7 @@ func TestTablesThatCannotBeLocked(t *testing.T) {
 	open := w.session()
 	w.on(open, "begin", insert(1))
 	s.lockWithin = 2 * time.Second
-	_, err := s.CreateAnchor(w.ctx())
+	_, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 	w.refused(err, ReasonSnapshot)
 	w.on(open, "commit")
 	locker, err := s.open(w.ctx(), "lock")

@@ -35,38 +35,37 @@ func (s *Source) Newest(ctx context.Context, rows int, orderBy string) (outbox.S
 		return nil, err
 	}
 	n := &newestRows{rows, orderBy}
-	if err := s.viewNewest(ctx, x, n); err != nil {
+	if s.id, s.tables, err = s.viewNow(ctx, x, n.fits); err != nil {
 		x.close()
 		return nil, err
 	}
 	return &snapshot{src: s, began: time.Now(), x: x, some: n}, nil
 }
 
-// viewNewest looks at the server and the tables as Connect does, and begins a
-// transaction.
-func (s *Source) viewNewest(ctx context.Context, x *session, n *newestRows) (err error) {
-	id, err := s.identify(ctx, x)
-	if err != nil {
-		return err
+// viewNow looks at the server and the tables as Connect does, and begins a
+// read-only transaction; fits says whether the tables also serve what is asked
+// of them here.
+func (s *Source) viewNow(ctx context.Context, x *session, fits func(Table, *tableFacts) error) (id identity, tables []tableFacts, err error) {
+	if id, err = s.identify(ctx, x); err != nil {
+		return id, nil, err
 	}
 	if err := s.ofKind(id); err != nil {
-		return err
+		return id, nil, err
 	}
-	s.id = id
 	for _, sql := range []string{"set session transaction isolation level repeatable read", "start transaction read only"} {
 		if _, err := x.query(ctx, sql); err != nil {
-			return fmt.Errorf("begin a read-only transaction: %w", err)
+			return id, nil, fmt.Errorf("begin a read-only transaction: %w", err)
 		}
 	}
-	if s.tables, err = s.loadTables(ctx, x, false); err != nil {
-		return err
+	if tables, err = s.loadTables(ctx, x, false); err != nil {
+		return id, nil, err
 	}
 	for i, t := range s.cfg.Tables {
-		if err := n.fits(t, &s.tables[i]); err != nil {
-			return err
+		if err := fits(t, &tables[i]); err != nil {
+			return id, nil, err
 		}
 	}
-	return nil
+	return id, tables, nil
 }
 
 // ofKind tells whether the server is of the kind that the URL says.

@@ -53,7 +53,7 @@ func TestNewestIsWhatTheLogBrings(t *testing.T) {
 		got, shapes := w.newest(w.config(table), 10, "")
 		w.want(got, want...)
 
-		view, err := s.CreateAnchor(w.ctx())
+		view, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 		if err != nil {
 			w.Fatal(err)
 		}

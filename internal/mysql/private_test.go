@@ -354,7 +354,7 @@ func TestFileMode(t *testing.T) {
 		w.refused(err, ReasonRollback)
 	}
 
-	v, err := s.CreateAnchor(w.ctx())
+	v, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -40,7 +39,7 @@ func (s *Source) ByID(ctx context.Context, table int, id []byte) (outbox.Snapsho
 }
 
 func (r *rowsByID) selectSQL(t Table, f *tableFacts, columns []string) string {
-	sql := "select " + strings.Join(columns, ", ") + " from " + t.quoted()
+	sql := wholeTable(t, columns)
 	if t.Schema != r.table.Schema || t.Name != r.table.Name {
 		return sql + " where false"
 	}

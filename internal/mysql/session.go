@@ -156,14 +156,20 @@ var errSessionLost = errors.New("session to the server is closed")
 // query runs one statement and returns all rows as text; SQL NULL is "".
 // Each %s of sql is replaced by a quoted argument.
 func (x *session) query(ctx context.Context, sql string, args ...string) ([][]string, error) {
-	res, err := x.result(ctx, sql, args...)
+	return x.queryWithin(ctx, askTimeout, sql, args...)
+}
+
+// queryWithin is query with another limit to how long the answer may take.
+func (x *session) queryWithin(ctx context.Context, limit time.Duration, sql string, args ...string) ([][]string, error) {
+	res, err := x.result(ctx, limit, sql, args...)
 	if err != nil {
 		return nil, err
 	}
 	return textRows(res)
 }
 
-func (x *session) result(ctx context.Context, sql string, args ...string) (*mysql.Result, error) {
+// result is queryWithin before its rows are made text.
+func (x *session) result(ctx context.Context, limit time.Duration, sql string, args ...string) (*mysql.Result, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.conn == nil {
@@ -177,7 +183,7 @@ func (x *session) result(ctx context.Context, sql string, args ...string) (*mysq
 		sql = fmt.Sprintf(sql, quoted...)
 	}
 	var res *mysql.Result
-	err := x.within(ctx, askTimeout, func() (err error) {
+	err := x.within(ctx, limit, func() (err error) {
 		res, err = x.conn.Execute(sql)
 		return err
 	})

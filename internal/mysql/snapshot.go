@@ -58,9 +58,9 @@ type snapshot struct {
 // session begins its view and reads the server's position. Whoever has written
 // to them must have committed first, so the lock is tried for a moment, given
 // up, and tried again: see lockTables. MariaDB gives the position of a view
-// without any lock.
-func (s *Source) CreateAnchor(ctx context.Context) (outbox.Snapshot, error) {
-	if s.cfg.NoSnapshot {
+// without any lock. The view gives the rows that f chooses.
+func (s *Source) CreateAnchor(ctx context.Context, f outbox.Filter) (outbox.Snapshot, error) {
+	if s.cfg.NoSnapshot && f.IsZero() {
 		r, err := s.Now(ctx)
 		if err != nil {
 			return nil, err
@@ -77,7 +77,11 @@ func (s *Source) CreateAnchor(ctx context.Context) (outbox.Snapshot, error) {
 		return nil, err
 	}
 	s.log.Info("opened snapshot", "position", p.String())
-	return &snapshot{src: s, resume: s.resume(&p), began: time.Now(), x: x}, nil
+	v := &snapshot{src: s, resume: s.resume(&p), began: time.Now(), x: x}
+	if !f.IsZero() {
+		v.some = &chosenRows{f}
+	}
+	return v, nil
 }
 
 func (s *Source) view(ctx context.Context, x *session) (place, error) {
@@ -116,7 +120,7 @@ func (s *Source) view(ctx context.Context, x *session) (place, error) {
 }
 
 func (s *Source) viewMariaDB(ctx context.Context, x *session) (place, error) {
-	if _, err := x.query(ctx, "start transaction with consistent snapshot"); err != nil {
+	if _, err := x.query(ctx, "start transaction with consistent snapshot, read only"); err != nil {
 		return place{}, fmt.Errorf("begin the snapshot: %w", err)
 	}
 	rows, err := x.query(ctx, "show status like 'binlog_snapshot_%'")
@@ -234,6 +238,9 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 				if cause := context.Cause(ctx); cause != nil {
 					return false, cause
 				}
+				if _, ok := v.some.(*chosenRows); ok {
+					return false, v.src.chosenError("read the snapshot", v.src.cfg.Tables[v.table], plain(err))
+				}
 				return false, v.src.privilegeError("read the snapshot", plain(err))
 			}
 			if !ok {
@@ -287,14 +294,7 @@ func (v *snapshot) openTable() {
 			v.reals[i] = column{typ: storedAs[known.dataType][0], scale: known.scale, zerofill: known.zerofill()}
 		}
 	}
-	sql := "select " + strings.Join(list, ", ") + " from " + t.quoted()
-	if len(f.key) > 0 {
-		key := make([]string, len(f.key))
-		for i, c := range f.key {
-			key[i] = quoteIdent(c)
-		}
-		sql += " order by " + strings.Join(key, ", ")
-	}
+	sql := wholeTable(t, list) + inOrder(f)
 	if v.some != nil {
 		sql = v.some.selectSQL(t, f, list)
 	}
@@ -314,6 +314,25 @@ func (v *snapshot) openTable() {
 }
 
 var errStopped = errors.New("stopped")
+
+// wholeTable reads a table in no order; columns are in the form in which they
+// are read.
+func wholeTable(t Table, columns []string) string {
+	return "select " + strings.Join(columns, ", ") + " from " + t.quoted()
+}
+
+// inOrder is the clause that asks for the order of the primary key; "" where
+// there is none.
+func inOrder(f *tableFacts) string {
+	if len(f.key) == 0 {
+		return ""
+	}
+	key := make([]string, len(f.key))
+	for i, c := range f.key {
+		key[i] = quoteIdent(c)
+	}
+	return " order by " + strings.Join(key, ", ")
+}
 
 // asText selects a column so that the library leaves its text alone: it parses
 // what comes as a number. FLOAT and DOUBLE are written anew, as for the log:

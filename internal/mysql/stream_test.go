@@ -303,7 +303,7 @@ func TestSnapshot(t *testing.T) {
 		if n, err := s.Count(w.ctx(), 10); err != nil || n != 11 {
 			w.Errorf("count up to 10: %d, %v; want 11", n, err)
 		}
-		v, err := s.CreateAnchor(w.ctx())
+		v, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 		if err != nil {
 			w.Fatal(err)
 		}

@@ -116,7 +116,7 @@ func TestValues(t *testing.T) {
 		for _, b := range w.drain(s, start) {
 			log = append(log, b.bytes...)
 		}
-		view, err := s.CreateAnchor(w.ctx())
+		view, err := s.CreateAnchor(w.ctx(), outbox.Filter{})
 		if err != nil {
 			w.Fatal(err)
 		}

@@ -213,12 +213,39 @@ type snapshot struct {
 	read int
 }
 
+// CountChosen counts the rows that f chooses: Where is the beginning of an id,
+// and no condition when it begins with a question mark.
+func (s *Source) CountChosen(_ context.Context, f outbox.Filter) ([]int64, error) {
+	if strings.HasPrefix(f.Where, "?") {
+		return nil, &outbox.Invalid{Option: "where", Text: "syntax error"}
+	}
+	if err := s.at("count"); err != nil {
+		return nil, err
+	}
+	return []int64{int64(len(s.chosen(f)))}, nil
+}
+
+// Chosen is a view of the rows that f chooses.
+func (s *Source) Chosen(_ context.Context, f outbox.Filter) (outbox.Snapshot, error) {
+	return &snapshot{s: s, ids: s.chosen(f)}, nil
+}
+
+// chosen are the rows that f chooses.
+func (s *Source) chosen(f outbox.Filter) (ids []string) {
+	for _, id := range s.d.Rows() {
+		if strings.HasPrefix(id, f.Where) && id >= f.From {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // CreateAnchor makes the slot and a snapshot.
-func (s *Source) CreateAnchor(context.Context) (outbox.Snapshot, error) {
+func (s *Source) CreateAnchor(_ context.Context, f outbox.Filter) (outbox.Snapshot, error) {
 	if err := s.at("create"); err != nil {
 		return nil, err
 	}
-	rows := s.d.Rows()
+	rows := s.chosen(f)
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	if s.d.slot >= 0 {

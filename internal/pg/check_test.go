@@ -112,7 +112,7 @@ func TestSetupSQLIsEnough(t *testing.T) {
 	if err := s.Prepare(ctx); err != nil {
 		t.Fatal(err)
 	}
-	snap, err := s.CreateAnchor(ctx)
+	snap, err := s.CreateAnchor(ctx, outbox.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -317,7 +317,7 @@ func TestCreateAnchorWaits(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := s.CreateAnchor(ctx); err == nil {
+	if _, err := s.CreateAnchor(ctx, outbox.Filter{}); err == nil {
 		t.Fatal("a slot although a transaction runs")
 	}
 	if err := run(c, `commit`); err != nil {
@@ -334,7 +334,7 @@ func TestCreateAnchorWaits(t *testing.T) {
 	if err := s.DropAnchor(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	snap, err := s.CreateAnchor(context.Background())
+	snap, err := s.CreateAnchor(context.Background(), outbox.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}

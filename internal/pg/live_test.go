@@ -109,7 +109,7 @@ insert into "Odd"."Out ""Box" values (1, '2021-05-05', 'old'), (2, '2020-05-05',
 	if err := s.Prepare(ctx); err != nil {
 		t.Fatal(err)
 	}
-	snap, err := s.CreateAnchor(ctx)
+	snap, err := s.CreateAnchor(ctx, outbox.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestSnapshotBoundary(t *testing.T) {
 	if err := s.Prepare(ctx); err != nil {
 		t.Fatal(err)
 	}
-	snap, err := s.CreateAnchor(ctx)
+	snap, err := s.CreateAnchor(ctx, outbox.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}

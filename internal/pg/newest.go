@@ -37,7 +37,7 @@ func (s *Source) Newest(ctx context.Context, rows int, orderBy string) (outbox.S
 	n := &newestRows{rows, orderBy}
 	v := &snapshot{src: s, began: time.Now(), conn: x.conn, some: n}
 	v.ctx, v.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	if s.tables, err = s.describeAll(ctx, x, n); err != nil {
+	if s.tables, err = s.describeAll(ctx, x, n.fits); err != nil {
 		v.Close()
 		return nil, err
 	}
@@ -59,8 +59,9 @@ func (s *Source) openReadOnly(ctx context.Context) (*session, error) {
 	return x, nil
 }
 
-// describeAll looks at the tables as Connect does.
-func (s *Source) describeAll(ctx context.Context, x *session, n *newestRows) ([]tableFacts, error) {
+// describeAll looks at the tables as Connect does; fits says whether they also
+// serve what is asked of them here.
+func (s *Source) describeAll(ctx context.Context, x *session, fits func(Table, *tableFacts) error) ([]tableFacts, error) {
 	r, err := x.row(ctx, "select current_setting('server_version_num')::int / 10000")
 	if err != nil {
 		return nil, fmt.Errorf("ask the server's version: %w", err)
@@ -79,7 +80,7 @@ func (s *Source) describeAll(ctx context.Context, x *session, n *newestRows) ([]
 			err = s.fits(i, &f)
 		}
 		if err == nil {
-			err = n.fits(t, &f)
+			err = fits(t, &f)
 		}
 		if err != nil {
 			return nil, err

@@ -86,7 +86,7 @@ func TestNewestIsWhatTheLogBrings(t *testing.T) {
 	if _, err := again.Connect(ctx); err != nil {
 		t.Fatal(err)
 	}
-	view, err := again.CreateAnchor(ctx)
+	view, err := again.CreateAnchor(ctx, outbox.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}

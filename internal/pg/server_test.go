@@ -172,7 +172,7 @@ func (db *database) anchored(change ...func(*pg.Config)) (*pg.Source, outbox.Res
 	if err := s.Prepare(ctx); err != nil {
 		db.tb.Fatal(err)
 	}
-	snap, err := s.CreateAnchor(ctx)
+	snap, err := s.CreateAnchor(ctx, outbox.Filter{})
 	if err != nil {
 		db.tb.Fatal(err)
 	}

@@ -40,8 +40,8 @@ type snapshot struct {
 // https://www.postgresql.org/docs/current/protocol-replication.html). Creating
 // waits until every transaction that runs now has ended; for whom is logged
 // every few seconds. A slot that exists is an error. From 17 on the slot is
-// marked for failover.
-func (s *Source) CreateAnchor(ctx context.Context) (outbox.Snapshot, error) {
+// marked for failover. The snapshot gives the rows that f chooses.
+func (s *Source) CreateAnchor(ctx context.Context, f outbox.Filter) (outbox.Snapshot, error) {
 	repl, err := s.openReplication(ctx, "open a replication connection", nil)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,14 @@ func (s *Source) CreateAnchor(ctx context.Context) (outbox.Snapshot, error) {
 		return nil, err
 	}
 	s.log.Info("created slot", "slot", s.cfg.Slot, "lsn", at.String())
-	return s.openSnapshot(ctx, s.resumeAt(at), name)
+	v, err := s.openSnapshot(ctx, s.resumeAt(at), name)
+	if err != nil {
+		return nil, err
+	}
+	if !f.IsZero() {
+		v.some = &chosenRows{f}
+	}
+	return v, nil
 }
 
 // createSlot runs CREATE_REPLICATION_SLOT and returns the consistent point and
@@ -145,7 +152,7 @@ limit 10`, fmt.Sprint(self))
 
 // openSnapshot takes the exported snapshot over into a session that lives as
 // long as the view.
-func (s *Source) openSnapshot(ctx context.Context, r outbox.Resume, name string) (outbox.Snapshot, error) {
+func (s *Source) openSnapshot(ctx context.Context, r outbox.Resume, name string) (*snapshot, error) {
 	c, err := s.dialConfig(ctx)
 	if err != nil {
 		return nil, err
@@ -237,15 +244,20 @@ func (v *snapshot) openTable() error {
 
 // selectSQL reads a whole table; columns are quoted.
 func selectSQL(t Table, f *tableFacts, columns []string) string {
-	sql := wholeTable(t, columns)
+	return wholeTable(t, columns) + inOrder(f)
+}
+
+// inOrder is the clause that asks for the order of the primary key; "" where
+// there is none.
+func inOrder(f *tableFacts) string {
 	if len(f.key) == 0 {
-		return sql
+		return ""
 	}
 	key := make([]string, len(f.key))
 	for i, c := range f.key {
 		key[i] = quoteIdent(c)
 	}
-	return sql + " ORDER BY " + strings.Join(key, ", ")
+	return " ORDER BY " + strings.Join(key, ", ")
 }
 
 // wholeTable reads a table in no order.
@@ -256,13 +268,18 @@ func wholeTable(t Table, columns []string) string {
 func (v *snapshot) closeTable() error {
 	err := v.results.Close()
 	v.results, v.rows = nil, nil
-	v.table++
+	if err == nil {
+		v.table++
+	}
 	return err
 }
 
 func (v *snapshot) fail(err error) error {
 	if cause := context.Cause(v.ctx); cause != nil {
 		return cause
+	}
+	if _, ok := v.some.(*chosenRows); ok && sqlState(err) != "" {
+		return v.src.chosenError("read the snapshot", v.src.cfg.Tables[v.table], err)
 	}
 	if v.some != nil && sqlState(err) == "42501" {
 		return outbox.Refuse(ReasonPrivilege, v.src.grantSelectSQL(), "the role may not read the outbox: %s", message(err))

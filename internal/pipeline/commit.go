@@ -41,7 +41,7 @@ func (p *Pipeline) commit(ctx context.Context, b *outbox.Batch) (attempt, error)
 		return try, err
 	}
 	try.next, try.verdict = p.record(v.resume), v
-	try.next.Halted = v.halted
+	try.next.Halted, try.next.LastCommit = v.halted, p.lastCommit(b, v.halted != nil)
 	p.endWith(m, try.next)
 	reached(StepMapped)
 	// A crash up to here leaves nothing behind, but perhaps a new empty topic.
@@ -128,7 +128,6 @@ func isSinkError(err error) bool {
 // record is what the checkpoint has to say at r.
 func (p *Pipeline) record(r outbox.Resume) *checkpoint.Record {
 	rec := &checkpoint.Record{
-		Version:  checkpoint.Version,
 		Phase:    checkpoint.PhaseStreaming,
 		Source:   checkpoint.Source{Kind: p.identity.Kind, Identity: p.identity.ID},
 		Cluster:  p.cluster,
@@ -139,6 +138,23 @@ func (p *Pipeline) record(r outbox.Resume) *checkpoint.Record {
 	}
 	rec.SetResume(r)
 	return rec
+}
+
+// lastCommit is what the checkpoint behind a batch says of the newest
+// transaction that is published whole. A batch that halts adds none: it may have
+// been cut anywhere.
+func (p *Pipeline) lastCommit(b *outbox.Batch, halted bool) (last time.Time) {
+	if p.last != nil {
+		last = p.last.LastCommit
+	}
+	n := len(b.Txns)
+	if b.Resume.Open != nil {
+		n--
+	}
+	if halted || n <= 0 {
+		return last
+	}
+	return b.Txns[n-1].Commit.UTC()
 }
 
 // endWith appends the checkpoint to the messages when it travels inside their

@@ -12,8 +12,11 @@ import (
 
 // allowFirst refuses a first start where it could hide a loss: without a
 // record nobody knows what an existing anchor's rows were used for.
-// unfinished tells that an earlier first start got as far as its record.
-func (p *Pipeline) allowFirst(ctx context.Context, unfinished bool) error {
+// rec is the record that an earlier first start got as far as, nil for none.
+func (p *Pipeline) allowFirst(ctx context.Context, rec *checkpoint.Record) error {
+	if rec != nil && rec.Filter != nil {
+		return p.allowChosen(ctx, *rec.Filter) // an operator has decided, and said which rows
+	}
 	where := "in topic " + p.cfg.CheckpointTopic
 	if p.file != nil {
 		where = "in the checkpoint file"
@@ -26,7 +29,7 @@ func (p *Pipeline) allowFirst(ctx context.Context, unfinished bool) error {
 	if err != nil {
 		return fmt.Errorf("look for the slot: %w", err)
 	}
-	if unfinished {
+	if rec != nil {
 		exists = false // it is ours, and will be dropped
 	} else if exists && at.Position.IsZero() {
 		return errors.New("look for the slot: it is being created by another session; waiting for that to end")
@@ -56,8 +59,23 @@ func (p *Pipeline) allowFirst(ctx context.Context, unfinished bool) error {
 // first start did not finish. It returns the record to stream from.
 func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoint.Record, error) {
 	p.setState(Snapshotting, "first start")
-	if err := p.allowFirst(ctx, rec != nil); err != nil {
+	if err := p.allowFirst(ctx, rec); err != nil {
 		return nil, err
+	}
+	return p.begin(ctx, rec)
+}
+
+// begin is the first start once it is allowed. A filter in rec chooses the rows
+// of the snapshot, which is then taken whatever --snapshot says.
+func (p *Pipeline) begin(ctx context.Context, rec *checkpoint.Record) (*checkpoint.Record, error) {
+	var filter *outbox.Filter
+	var steppedOver []checkpoint.SteppedOver
+	if rec != nil {
+		filter, steppedOver = rec.Filter, rec.SteppedOver
+	}
+	snapshot, chosen := p.cfg.Snapshot, outbox.Filter{}
+	if filter != nil {
+		snapshot, chosen = true, *filter
 	}
 
 	// 1. The publication, before the slot: pgoutput looks it up as of the
@@ -70,19 +88,15 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 	if err != nil {
 		return nil, fmt.Errorf("look for the slot: %w", err)
 	}
-	if exists && !p.cfg.Snapshot && !at.Position.IsZero() {
+	if exists && !snapshot && !at.Position.IsZero() {
 		p.log.Info("adopting the slot that exists", "position", at.Position.Text)
 		return p.firstRecord(ctx, at)
 	}
 
 	// 2. A record that says what is going on. A crash from here on leaves it,
-	// and the next start drops the slot and begins anew.
-	var steppedOver []checkpoint.SteppedOver
-	if rec != nil {
-		steppedOver = rec.SteppedOver
-	}
+	// and the next start drops the slot and begins anew, with the same rows.
 	rec = p.record(outbox.Resume{})
-	rec.Phase, rec.SteppedOver = checkpoint.PhaseSnapshot, steppedOver
+	rec.Phase, rec.Filter, rec.SteppedOver = checkpoint.PhaseSnapshot, filter, steppedOver
 	if err := p.keep(ctx, rec); err != nil {
 		return nil, err
 	}
@@ -92,18 +106,18 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 	// here leaves both the slot and the record.
 	if exists {
 		if err := p.source.DropAnchor(ctx); err != nil {
-			return nil, fmt.Errorf("drop the slot of a first start that did not finish: %w", err)
+			return nil, fmt.Errorf("drop the slot that is there: %w", err)
 		}
 	}
 	waiting := p.keepTurning() // it may wait long for old transactions, and says for whom
-	snap, err := p.source.CreateAnchor(ctx)
+	snap, err := p.source.CreateAnchor(ctx, chosen)
 	waiting()
 	if err != nil {
 		return nil, fmt.Errorf("begin at a snapshot of the tables: %w", err)
 	}
 	defer snap.Close()
 	reached(StepFirstSlot)
-	if !p.cfg.Snapshot {
+	if !snapshot {
 		return p.firstRecord(ctx, snap.Resume())
 	}
 

@@ -75,10 +75,15 @@ type Starter interface {
 	// Count is the number of rows in the outbox tables, counted no further
 	// than limit+1.
 	Count(ctx context.Context, limit int64) (int64, error)
+	// CountChosen counts, for each table, the rows that f chooses, for as long
+	// as that takes, on a session of its own. A condition that is not one SQL
+	// expression, or cannot be evaluated, is Invalid. It needs no Connect.
+	CountChosen(ctx context.Context, f outbox.Filter) ([]int64, error)
 	// CreateAnchor creates the anchor and opens a snapshot of the tables as of
-	// the position at which it begins. It may wait for running transactions,
+	// the position at which it begins, of the rows that f chooses, which
+	// CountChosen has accepted. It may wait for running transactions,
 	// and logs for whom.
-	CreateAnchor(ctx context.Context) (outbox.Snapshot, error)
+	CreateAnchor(ctx context.Context, f outbox.Filter) (outbox.Snapshot, error)
 }
 
 // Streamer reads the log.

@@ -117,8 +117,9 @@ func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outb
 }
 
 // lockPatience is how long an operator's command waits for the lock: the server
-// may need a moment to notice that a process has ended.
-const lockPatience = time.Second
+// may need a moment to notice that a process has ended, and an instance that
+// waits after a refusal holds it for a moment whenever it looks again.
+const lockPatience = 5 * time.Second
 
 // takeLock takes the name's lock, or says who holds it; rec is the newest
 // record, nil for none.
@@ -132,7 +133,7 @@ func (p *Pipeline) takeLock(ctx context.Context, rec *checkpoint.Record) error {
 			return nil
 		case time.Since(began) >= lockPatience:
 			return outbox.Refuse("active", "stop it first", "an instance of %q is active: %s", p.cfg.Name, p.activeNow(ctx, holder, rec))
-		case !pause(ctx, lockPatience/10):
+		case !pause(ctx, lockPatience/50):
 			return context.Cause(ctx)
 		}
 	}

@@ -164,7 +164,7 @@ func (p *Pipeline) ready(ctx context.Context, rec *checkpoint.Record) error {
 		}
 	}
 	if rec == nil {
-		if err := p.allowFirst(ctx, false); err != nil {
+		if err := p.allowFirst(ctx, nil); err != nil {
 			return err
 		}
 	}
