@@ -112,6 +112,12 @@ type Source struct {
 
 	watchMu sync.Mutex // guards good and the opening of watch
 	good    string     // the log's end when Watch last found everything in order
+
+	// For how long the log is kept, 0 for ever, by which setting, and when that
+	// was asked. They belong to Gauges.
+	keep        time.Duration
+	keepSetting string
+	keepAsked   time.Time
 }
 
 // New makes a Source. It opens no connection: Connect does. The URL's database

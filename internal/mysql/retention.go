@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -17,33 +18,31 @@ const (
 
 // checkRetention looks at how long tailer may be away.
 func (s *Source) checkRetention(ctx context.Context, x *session, r *outbox.Findings) {
-	var hours *string
-	// Elsewhere there is no such table, which without a right to it looks the
-	// same as one that must not be read.
-	if rows, err := x.query(ctx, "select value from mysql.rds_configuration where name = 'binlog retention hours'"); err == nil {
-		hours = new(string)
-		if len(rows) > 0 {
-			hours = &rows[0][0]
-		}
-	}
-	judgeRetention(s.id.vars, hours, r)
+	judgeRetention(s.id.vars, hoursOfRDS(ctx, x), r)
 }
 
-// judgeRetention judges for how long the log is kept. RDS and Aurora purge it
-// by a setting of their own, whatever the server's say: hours is its value, ""
-// when it is not set, which keeps nothing, and nil when there is none that could
-// be read.
-func judgeRetention(vars map[string]string, hours *string, r *outbox.Findings) {
-	const what = "log retention"
+// hoursOfRDS is by what RDS and Aurora purge their log; see kept.
+func hoursOfRDS(ctx context.Context, x *session) *string {
+	// Elsewhere there is no such table, which without a right to it looks the
+	// same as one that must not be read.
+	rows, err := x.query(ctx, "select value from mysql.rds_configuration where name = 'binlog retention hours'")
+	switch {
+	case err != nil:
+		return nil
+	case len(rows) == 0:
+		return new(string)
+	}
+	return &rows[0][0]
+}
+
+// kept is for how long the log is kept. RDS and Aurora purge it by a setting of
+// their own, whatever the server's say: hours is its value, "" when it is not
+// set, which keeps nothing, and nil when there is none that could be read.
+// limited is false when it is never purged by time.
+func kept(vars map[string]string, hours *string) (keep time.Duration, limited bool) {
 	if hours != nil {
 		n, _ := strconv.ParseFloat(*hours, 64)
-		judgeKeep(time.Duration(n*float64(time.Hour)), retentionFixRDS, r)
-		return
-	}
-	if isRDS(vars) {
-		r.Warn(what, retentionFixRDS+"; CALL mysql.rds_show_configuration shows it, and GRANT SELECT ON mysql.rds_configuration TO 'USER'@'HOST' lets tailer see it",
-			"this is RDS or Aurora, where binlog_expire_logs_seconds does not count, and `binlog retention hours` cannot be read; unless it was set, the log is not kept")
-		return
+		return time.Duration(n * float64(time.Hour)), true
 	}
 	seconds, err := strconv.ParseFloat(vars["binlog_expire_logs_seconds"], 64)
 	if err != nil || seconds == 0 {
@@ -51,10 +50,55 @@ func judgeRetention(vars map[string]string, hours *string, r *outbox.Findings) {
 		seconds = days * 86400
 	}
 	if seconds == 0 || strings.EqualFold(vars["binlog_expire_logs_auto_purge"], "OFF") {
-		r.OK(what, "the server never purges its log by time")
+		return 0, false
+	}
+	return time.Duration(seconds) * time.Second, true
+}
+
+// keepAgain is how often the server is asked for how long it keeps its log.
+const keepAgain = time.Minute
+
+// loadKeep says for how long the server keeps its log: by age, whoever reads it.
+func (s *Source) loadKeep(ctx context.Context, x *session, g *outbox.Gauges) error {
+	if time.Since(s.keepAsked) > keepAgain {
+		rows, err := x.query(ctx, identifySQL)
+		if err != nil {
+			return fmt.Errorf("ask for the log's retention: %w", err)
+		}
+		id, err := identityOf(rows)
+		if err != nil {
+			return err
+		}
+		s.keepSetting, s.keep = "binlog_expire_logs_seconds", 0
+		hours := hoursOfRDS(ctx, x)
+		if hours != nil {
+			s.keepSetting = "binlog retention hours"
+		}
+		if keep, limited := kept(id.vars, hours); limited && (hours != nil || !isRDS(id.vars)) {
+			s.keep = keep
+		}
+		s.keepAsked = time.Now()
+	}
+	g.Keep, g.KeepSetting, g.ByAge = s.keep, s.keepSetting, true
+	return nil
+}
+
+// judgeRetention judges for how long the log is kept; see kept.
+func judgeRetention(vars map[string]string, hours *string, r *outbox.Findings) {
+	const what = "log retention"
+	if hours == nil && isRDS(vars) {
+		r.Warn(what, retentionFixRDS+"; CALL mysql.rds_show_configuration shows it, and GRANT SELECT ON mysql.rds_configuration TO 'USER'@'HOST' lets tailer see it",
+			"this is RDS or Aurora, where binlog_expire_logs_seconds does not count, and `binlog retention hours` cannot be read; unless it was set, the log is not kept")
 		return
 	}
-	judgeKeep(time.Duration(seconds)*time.Second, retentionFix, r)
+	switch keep, limited := kept(vars, hours); {
+	case !limited:
+		r.OK(what, "the server never purges its log by time")
+	case hours != nil:
+		judgeKeep(keep, retentionFixRDS, r)
+	default:
+		judgeKeep(keep, retentionFix, r)
+	}
 }
 
 func judgeKeep(keep time.Duration, fix string, r *outbox.Findings) {

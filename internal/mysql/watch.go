@@ -82,8 +82,8 @@ func (s *Source) since(err error) error {
 	return &c
 }
 
-// Gauges asks how far the server's log is. Nothing else applies: the server
-// keeps no log for us. It may be called beside Stream.
+// Gauges asks how far the server's log is, and for how long it is kept: by its
+// age, and not for us. It may be called beside Stream.
 func (s *Source) Gauges(ctx context.Context) (outbox.Gauges, error) {
 	g := outbox.Gauges{ConfirmedLagBytes: -1, RetainedBytes: -1, SafeBytes: -1}
 	x, err := s.watchSession(ctx)
@@ -95,7 +95,7 @@ func (s *Source) Gauges(ctx context.Context) (outbox.Gauges, error) {
 		return g, err
 	}
 	g.At, g.Server, g.InTransactions = time.Now(), s.position(&p), p.mode != byFile
-	return g, nil
+	return g, s.loadKeep(ctx, x, &g)
 }
 
 // Behind is how much log lies between p and end: transactions where positions

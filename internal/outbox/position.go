@@ -111,4 +111,14 @@ type Gauges struct {
 	// SafeBytes is how much more log may be written before the server cuts
 	// us off (slot_safe_wal_bytes).
 	SafeBytes float64
+	// Keep is for how long the server keeps its log for us at most; 0 for no
+	// such limit, or an unknown one. KeepSetting names the limit.
+	Keep        time.Duration
+	KeepSetting string
+	// Away is how much of Keep has gone by, because nobody reads; negative
+	// when somebody does. A source that counts the age of its log instead of
+	// the absence of readers sets ByAge.
+	Away time.Duration
+	// ByAge says that log older than Keep goes, whoever reads it.
+	ByAge bool
 }

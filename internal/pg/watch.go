@@ -133,10 +133,36 @@ func (s *Source) Gauges(ctx context.Context) (outbox.Gauges, error) {
 		g.RetainedBytes = n
 	}
 	if n, err := strconv.ParseFloat(sl.safe, 64); err == nil {
-		g.SafeBytes = n
+		g.SafeBytes = max(n, 0) // below it the next checkpoint of the server cuts us off
 	}
-	return g, nil
+	return g, s.loadPatience(ctx, x, name, &g)
 }
+
+// loadPatience asks for how long the server keeps a slot that nobody reads from,
+// and for how long nobody has; see
+// https://www.postgresql.org/docs/18/runtime-config-replication.html.
+func (s *Source) loadPatience(ctx context.Context, x *session, slot string, g *outbox.Gauges) error {
+	if s.id.version < 18 {
+		return nil
+	}
+	r, err := x.row(ctx, `select setting::bigint * case unit when 'min' then 60 else 1 end,
+  (select greatest(0, extract(epoch from now() - inactive_since))::bigint from pg_replication_slots where slot_name = $1 and not active)
+from pg_settings where name = $2`, slot, settingPatience)
+	if err != nil {
+		return fmt.Errorf("ask for %s: %w", settingPatience, err)
+	}
+	limit, err := strconv.ParseInt(r[0], 10, 64)
+	if err != nil {
+		return fmt.Errorf("ask for %s: %w", settingPatience, err)
+	}
+	g.Keep, g.KeepSetting, g.Away = time.Duration(limit)*time.Second, settingPatience, -1
+	if away, err := strconv.ParseInt(r[1], 10, 64); err == nil {
+		g.Away = time.Duration(away) * time.Second
+	}
+	return nil
+}
+
+const settingPatience = "idle_replication_slot_timeout"
 
 // Behind is the log between p and end, in bytes: 0 when p has reached end, -1
 // when one of them is no LSN. It asks nobody.

@@ -65,6 +65,9 @@ type Config struct {
 	DeadLetterTopic string
 	// OnRefusal is "exit" or "wait".
 	OnRefusal string
+	// UnreadyBytes is how much log the source may keep for us while this is
+	// ready; 0 for any amount.
+	UnreadyBytes int64
 }
 
 // DefaultLimits bounds a batch. Three of them are in use. With 5,000 rows the
@@ -138,7 +141,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
 		tables: checkpoint.Sorted(cfg.Tables),
 		memory: newMemory(),
 	}
-	p.report.begin(cfg.Name, cfg.Version)
+	p.report.begin(cfg)
 	p.metrics = newMetrics(reg, &p.report, cfg)
 	return p
 }
@@ -350,6 +353,9 @@ func (p *Pipeline) poll(ctx context.Context) {
 		return // we stop; that is no news about the server
 	}
 	p.polled(g, err, p.source.Behind)
+	if err == nil {
+		p.warnOfCutOff(g)
+	}
 }
 
 // pause waits; false means that ctx ended.

@@ -55,11 +55,15 @@ type report struct {
 	pollErr  error
 	behind   func(p, end outbox.Position) float64
 	caughtUp time.Time // when we last were at the server's end
+	runway   runway
+
+	unreadyBytes float64 // 0 for no limit
 }
 
-func (r *report) begin(name, version string) {
+func (r *report) begin(cfg Config) {
 	now := time.Now()
-	r.name, r.version, r.state = name, version, Starting
+	r.name, r.version, r.state = cfg.Name, cfg.Version, Starting
+	r.unreadyBytes = float64(cfg.UnreadyBytes)
 	r.turn, r.caughtUp = now, now
 	r.poison = map[string]uint64{}
 	r.pollErr = errors.New("the source was not asked yet")
@@ -308,6 +312,7 @@ func (r *report) Status() Status {
 	if behind == 0 {
 		s.ServerPosition = s.Position // which may be newer than the last answer
 	}
+	s.LogSecondsLeft = Number(r.runway.now.seconds())
 	switch {
 	case r.opening():
 		s.State, s.Reason = Starting, "opening the log"
@@ -337,10 +342,21 @@ func (r *report) Health() error {
 }
 
 // Ready returns nil when rows flow, or this process stands by and could take
-// over; see /readyz.
+// over, and the source does not keep too much log for us; see /readyz.
 func (r *report) Ready() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.flowing(); err != nil {
+		return err
+	}
+	if kept := r.gauges.RetainedBytes; r.unreadyBytes > 0 && r.pollErr == nil && kept > r.unreadyBytes {
+		return fmt.Errorf("the database keeps %.0f bytes of log for the slot, more than --slot-wal-unready-bytes %.0f", kept, r.unreadyBytes)
+	}
+	return nil
+}
+
+// flowing is Ready, whatever log is kept. r.mu is held.
+func (r *report) flowing() error {
 	if r.opening() {
 		return errors.New("starting: opening the log")
 	}

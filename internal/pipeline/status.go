@@ -41,6 +41,10 @@ type Status struct {
 	LagBytes Number `json:"lag_bytes"`
 	// LagTransactions is the same where positions are GTIDs; else null.
 	LagTransactions Number `json:"lag_transactions"`
+	// LogSecondsLeft is in how many seconds the source will not keep the log
+	// any more that is not read yet, if all goes on as in the last minutes;
+	// null when there is no such limit, or no telling.
+	LogSecondsLeft Number `json:"log_seconds_left"`
 	// Published counts rows since the process started.
 	Published uint64 `json:"published"`
 	// Poison counts rows that could not be published, by action.

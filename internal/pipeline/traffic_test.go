@@ -145,7 +145,7 @@ func BenchmarkTraffic(b *testing.B) {
 func TestErrorsThatComeBackAreOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r report
-		r.begin("test", "1")
+		r.begin(Config{Name: "test", Version: "1"})
 		first := time.Now()
 		for range 3 {
 			r.failed("kafka", fmt.Errorf("broker is down"))
