@@ -86,6 +86,7 @@ func settings(cfg *config.Config) pipeline.Config {
 		OnPoison:           cfg.OnPoison,
 		DeadLetterTopic:    cfg.DeadLetterTopic,
 		OnRefusal:          cfg.OnRefusal,
+		UnreadyBytes:       int64(cfg.SlotWALUnreadyBytes),
 	}
 }
 

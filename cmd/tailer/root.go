@@ -28,7 +28,8 @@ TAILER_KAFKA_BROKERS) and a key of the YAML file that --config names
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.setupCommand(), a.teardownCommand(),
-		a.planCommand(), a.statusCommand(), a.checkpointCommand(), a.replayCommand(), a.convertCommand(), a.compareCommand(), a.versionCommand())
+		a.planCommand(), a.statusCommand(), a.checkpointCommand(), a.recoverCommand(), a.republishCommand(), a.replayCommand(),
+		a.convertCommand(), a.compareCommand(), a.versionCommand())
 	complete(root)
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil && completion != root {

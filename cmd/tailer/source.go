@@ -37,6 +37,9 @@ type source interface {
 	// session of its own that touches nothing. orderBy is a column, "" for the
 	// primary key.
 	Newest(ctx context.Context, rows int, orderBy string) (outbox.Snapshot, error)
+	// Chosen gives the rows that f chooses as of now, in a session of its own
+	// that touches nothing.
+	Chosen(ctx context.Context, f outbox.Filter) (outbox.Snapshot, error)
 	// ByID gives the rows of a configured table whose id equals one that the
 	// log brought. It wants Connect before.
 	ByID(ctx context.Context, table int, id []byte) (outbox.Snapshot, error)

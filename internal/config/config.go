@@ -115,6 +115,9 @@ type Config struct {
 	// OnPoison is halt, dead-letter or skip, OnRefusal exit or wait.
 	OnPoison  string
 	OnRefusal string
+	// SlotWALUnreadyBytes is how much log the server may keep for the slot while
+	// /readyz says 200; 0 for any amount.
+	SlotWALUnreadyBytes Size
 	// DeadLetterTopic is where rows go that cannot be published, if they go
 	// anywhere.
 	DeadLetterTopic string

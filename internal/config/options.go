@@ -16,8 +16,10 @@ const (
 	Compare
 	Plan
 	Replay
+	Recover
+	Republish
 
-	all      = Run | Check | Setup | Teardown | Checkpoint | Status | Compare | Plan | Replay
+	all      = Run | Check | Setup | Teardown | Checkpoint | Status | Compare | Plan | Replay | Recover | Republish
 	source   = all &^ (Status | Compare | Plan) // commands that talk to the database and to Kafka
 	database = source | Plan                    // commands that read the outbox's description
 	brokers  = source | Plan | Compare          // commands that find the brokers
@@ -87,7 +89,7 @@ var options = []option{
 	{name: "mysql-server-id", def: "0", derived: "2^31 + hash of name and source", commands: source,
 		doc:   "MySQL, MariaDB: id under which the log is read, 1 to 4294967295; no replica of the server may have the same",
 		field: func(c *Config) any { return &c.MySQLServerID }},
-	{name: "max-row-bytes", def: "16MiB", commands: Run | Plan | Replay,
+	{name: "max-row-bytes", def: "16MiB", commands: Run | Plan | Replay | Recover | Republish,
 		doc:   "a row whose mapped columns are longer is poison; 1k to 1GiB",
 		field: func(c *Config) any { return &c.MaxRowBytes }},
 
@@ -127,22 +129,22 @@ var options = []option{
 	{name: "kafka-sasl-scope", commands: brokers,
 		doc:   "scopes to ask the token endpoint for, separated by blanks",
 		field: func(c *Config) any { return &c.KafkaSASLScope }},
-	{name: "kafka-compression", def: "none", allowed: []string{"none", "gzip", "snappy", "lz4", "zstd"}, commands: Run | Replay,
+	{name: "kafka-compression", def: "none", allowed: []string{"none", "gzip", "snappy", "lz4", "zstd"}, commands: Run | Replay | Recover | Republish,
 		doc:   "codec of the messages",
 		field: func(c *Config) any { return &c.KafkaCompression }},
-	{name: "kafka-transaction-timeout", def: "15s", commands: Run | Replay,
+	{name: "kafka-transaction-timeout", def: "15s", commands: Run | Replay | Recover,
 		doc:   "the broker aborts a transaction that stays open longer; 1s to 1h, and no more than the broker's transaction.max.timeout.ms",
 		field: func(c *Config) any { return &c.KafkaTransactionTimeout }},
-	{name: "create-topics", def: "true", commands: Run | Check | Setup | Checkpoint | Replay,
+	{name: "create-topics", def: "true", commands: Run | Check | Setup | Checkpoint | Replay | Recover | Republish,
 		doc:   "create missing topics; each creation is logged",
 		field: func(c *Config) any { return &c.CreateTopics }},
-	{name: "topic-partitions", def: "0", commands: Run | Check | Setup | Replay,
+	{name: "topic-partitions", def: "0", commands: Run | Check | Setup | Replay | Recover | Republish,
 		doc:   "partitions of a topic that is created; 0 means the broker's default",
 		field: func(c *Config) any { return &c.TopicPartitions }},
-	{name: "topic-replication", def: "0", commands: Run | Check | Setup | Checkpoint | Replay,
+	{name: "topic-replication", def: "0", commands: Run | Check | Setup | Checkpoint | Replay | Recover | Republish,
 		doc:   "replication factor of a topic that is created; 0 means the broker's default",
 		field: func(c *Config) any { return &c.TopicReplication }},
-	{name: "topic-prefix", commands: Run | Check | Setup | Plan | Replay,
+	{name: "topic-prefix", commands: Run | Check | Setup | Plan | Replay | Recover | Republish,
 		doc:   "put before every topic name, for a shadow run beside another relay",
 		field: func(c *Config) any { return &c.TopicPrefix }},
 
@@ -165,18 +167,21 @@ var options = []option{
 	{name: "snapshot", def: SnapshotInitial, allowed: []string{SnapshotInitial, SnapshotNever}, commands: Run | Check | Setup,
 		doc:   "initial: the first start publishes the rows that are in the tables already; never: it begins with what is inserted from then on",
 		field: func(c *Config) any { return &c.Snapshot }},
-	{name: "snapshot-max-rows", def: "1000000", commands: Run,
-		doc:   "a first start that finds more rows is refused (status 3)",
+	{name: "snapshot-max-rows", def: "1000000", commands: Run | Recover,
+		doc:   "a first start that finds more rows, or a `tailer recover` that chooses more, is refused (status 3)",
 		field: func(c *Config) any { return &c.SnapshotMaxRows }},
-	{name: "on-poison", def: "halt", allowed: []string{"halt", "dead-letter", "skip"}, commands: Run | Check | Setup,
+	{name: "on-poison", def: "halt", allowed: []string{"halt", "dead-letter", "skip"}, commands: Run | Check | Setup | Recover,
 		doc:   "what to do about a row that can never be published: halt before it (status 3), put it into the dead-letter topic, from where `tailer replay` publishes it, or skip it; the last two are logged and counted",
 		field: func(c *Config) any { return &c.OnPoison }},
-	{name: "dead-letter-topic", derived: "tailer-dead-letter.<name>", commands: Run | Check | Setup | Checkpoint | Replay,
+	{name: "dead-letter-topic", derived: "tailer-dead-letter.<name>", commands: Run | Check | Setup | Checkpoint | Replay | Recover,
 		doc:   "Kafka topic for rows that cannot be published; one that is created has one partition and keeps them for ever",
 		field: func(c *Config) any { return &c.DeadLetterTopic }},
 	{name: "on-refusal", def: "exit", allowed: []string{"exit", "wait"}, commands: Run,
 		doc:   "exit with status 3, or wait: stay up, unready, and go on once the cause is gone",
 		field: func(c *Config) any { return &c.OnRefusal }},
+	{name: "slot-wal-unready-bytes", def: "0", commands: Run,
+		doc:   "Postgres: `/readyz` says 503 while the server keeps more log than this for the slot, of an instance that stands by too; 0 switches it off",
+		field: func(c *Config) any { return &c.SlotWALUnreadyBytes }},
 	{name: "until", commands: Run,
 		doc:   "publish up to here and exit 0: `now`, or a position: an LSN such as 0/16B3748, a GTID set, file:offset",
 		field: func(c *Config) any { return &c.Until }},

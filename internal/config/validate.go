@@ -74,6 +74,10 @@ func (c *Config) validateSource(set settings) error {
 		return invalid("pg-slot", "is for postgres:// only; %s:// needs no slot", s)
 	case c.isBinlog() && c.PgPublication != "":
 		return invalid("pg-publication", "is for postgres:// only; %s:// needs no publication", s)
+	case c.isBinlog() && c.SlotWALUnreadyBytes != 0:
+		return invalid("slot-wal-unready-bytes", "is for postgres:// only; %s:// keeps no log for anybody", s)
+	case c.SlotWALUnreadyBytes < 0:
+		return invalid("slot-wal-unready-bytes", "%s is less than 0", c.SlotWALUnreadyBytes)
 	case !c.isBinlog() && c.MySQLServerID != 0:
 		return invalid("mysql-server-id", "is for mysql:// and mariadb:// only")
 	case strings.Trim(c.PgSlot, slotBytes) != "" || len(c.PgSlot) > maxIdentifier:

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	hintReset = "accept the gap with `tailer checkpoint reset`: the next start is then a first start"
+	hintReset = "`tailer recover --where ...` begins anew with the rows of the gap, where the table still has them; `tailer checkpoint reset` accepts it: the next start is then a first start"
 	hintNow   = "accept it with `tailer checkpoint set --now`: what was committed before is then not published"
 )
 

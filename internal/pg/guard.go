@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	hintReset    = "accept the gap with `tailer checkpoint reset`: the next start is then a first start"
+	hintReset    = "`tailer recover --where ...` begins anew with the rows of the gap, where the table still has them; `tailer checkpoint reset` accepts it: the next start is then a first start"
 	hintFromSlot = "accept it with `tailer checkpoint set --from-slot`"
 )
 

@@ -298,7 +298,8 @@ func (k *Kafka) SetupLines(name string) []string {
 		lines = append(lines, k.checkpointLine())
 	}
 	if k.cfg.Transactional {
-		lines = append(lines, grant("--operation Write --operation Describe --transactional-id "+k.cfg.TransactionalID))
+		lines = append(lines, grant("--operation Write --operation Describe --transactional-id "+k.cfg.TransactionalID),
+			grant("--operation Write --operation Describe --transactional-id "+k.cfg.TransactionalID+RepublishSuffix))
 	} else {
 		// Brokers since 2.8 take Write on any topic for it (KIP-679).
 		lines = append(lines, grant("--operation IdempotentWrite --cluster"))

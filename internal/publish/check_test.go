@@ -87,6 +87,7 @@ func TestSetupLines(t *testing.T) {
 	}, slog.New(slog.DiscardHandler), nil)
 	want := `kafka-topics.sh --bootstrap-server a:9092,b:9092 --create --topic tailer-checkpoint.shop --partitions 1 --replication-factor 3 --config cleanup.policy=compact --config min.insync.replicas=2 --config segment.bytes=16777216 --config delete.retention.ms=60000
 kafka-acls.sh --bootstrap-server a:9092,b:9092 --add --allow-principal User:shop --operation Write --operation Describe --transactional-id tailer.shop
+kafka-acls.sh --bootstrap-server a:9092,b:9092 --add --allow-principal User:shop --operation Write --operation Describe --transactional-id tailer.shop.republish
 kafka-acls.sh --bootstrap-server a:9092,b:9092 --add --allow-principal User:shop --operation Write --operation Describe --operation DescribeConfigs --operation Create --resource-pattern-type prefixed --topic outbox.event.
 kafka-acls.sh --bootstrap-server a:9092,b:9092 --add --allow-principal User:shop --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic tailer-checkpoint.shop`
 	if got := strings.Join(k.SetupLines("shop"), "\n"); got != want {

@@ -10,6 +10,10 @@ import (
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
+// RepublishSuffix makes the transactional id under which rows are published a
+// second time of tailer's own.
+const RepublishSuffix = ".republish"
+
 // ReplaySuffix makes the transactional id under which dead letters are
 // published again of the one of the name: the two do not fence each other.
 const ReplaySuffix = ".replay"
