@@ -55,7 +55,7 @@ func (s *Source) Chosen(ctx context.Context, f outbox.Filter) (outbox.Snapshot, 
 		return nil, err
 	}
 	s.id, s.tables = id, tables
-	return &snapshot{src: s, began: time.Now(), x: x, some: c}, nil
+	return &snapshot{src: s, began: time.Now(), x: x, some: c, facts: s.tables}, nil
 }
 
 // openChosen makes a session in a read-only transaction, looks at the tables as

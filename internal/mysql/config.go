@@ -98,6 +98,8 @@ type Source struct {
 	id     identity
 	worked bool // Connect succeeded once: what fails now is not the configuration
 	tables []tableFacts
+	// chosen is by table, as Choose was told; nil for all.
+	chosen []bool
 	ways   *reach
 	until  *place // where Stream ends; nil: never
 	// patience is settleWithin; tests shorten it.

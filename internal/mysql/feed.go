@@ -19,6 +19,7 @@ type feed struct {
 	mode    mode
 	mariadb bool
 	tables  []Table
+	chosen  []bool // see Source.Choose
 	facts   []tableFacts
 	// reload asks for a table's facts again, after its description changed.
 	reload     func(index int) (tableFacts, error)
@@ -86,7 +87,7 @@ func newFeed(ctx context.Context, s *Source, r outbox.Resume, h *outbox.Handoff)
 	}
 	f := &feed{
 		ctx: ctx, kind: s.id.kind, mode: s.id.mode, mariadb: s.id.kind == outbox.MariaDB,
-		tables: s.cfg.Tables, facts: slices.Clone(s.tables), collations: s.collations, fits: s.fits, h: h, limits: h.Limits(), until: s.until,
+		tables: s.cfg.Tables, chosen: s.chosen, facts: slices.Clone(s.tables), collations: s.collations, fits: s.fits, h: h, limits: h.Limits(), until: s.until,
 		maps: make([]tableMap, len(s.cfg.Tables)), done: p, branch: l, dirty: true, at: p.file,
 		reach: s.ways, sight: s.sight(),
 	}

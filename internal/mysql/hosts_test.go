@@ -82,7 +82,7 @@ func TestSeveralHosts(t *testing.T) {
 			if err := s.Watch(p.ctx()); err != nil {
 				t.Fatal(err)
 			}
-			v, err := s.CreateAnchor(p.ctx())
+			v, err := s.CreateAnchor(p.ctx(), outbox.Filter{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,9 @@ func (f *feed) tableMap(body []byte) error {
 		return f.malformed("table map", err)
 	}
 	for i := range f.maps {
+		if !isChosen(f.chosen, i) {
+			continue // a foreign table, for now
+		}
 		m := &f.maps[i]
 		if string(schema) != f.facts[i].schema || string(name) != f.facts[i].name {
 			if m.id == id {

@@ -39,7 +39,7 @@ func (s *Source) Newest(ctx context.Context, rows int, orderBy string) (outbox.S
 		x.close()
 		return nil, err
 	}
-	return &snapshot{src: s, began: time.Now(), x: x, some: n}, nil
+	return &snapshot{src: s, began: time.Now(), x: x, some: n, facts: s.tables}, nil
 }
 
 // viewNow looks at the server and the tables as Connect does, and begins a

@@ -35,7 +35,7 @@ func (s *Source) ByID(ctx context.Context, table int, id []byte) (outbox.Snapsho
 		x.close()
 		return nil, fmt.Errorf("begin a read-only transaction: %w", err)
 	}
-	return &snapshot{src: s, began: time.Now(), x: x, some: &rowsByID{s.cfg.Tables[table], id}}, nil
+	return &snapshot{src: s, began: time.Now(), x: x, some: &rowsByID{s.cfg.Tables[table], id}, facts: s.tables}, nil
 }
 
 func (r *rowsByID) selectSQL(t Table, f *tableFacts, columns []string) string {

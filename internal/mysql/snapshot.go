@@ -49,6 +49,9 @@ type snapshot struct {
 	text   []byte   // scratch
 
 	some someRows // nil: all rows
+
+	chosen []bool       // by table; nil for all
+	facts  []tableFacts // of the tables
 }
 
 // CreateAnchor opens a consistent view of the tables; there is no anchor that
@@ -77,7 +80,7 @@ func (s *Source) CreateAnchor(ctx context.Context, f outbox.Filter) (outbox.Snap
 		return nil, err
 	}
 	s.log.Info("opened snapshot", "position", p.String())
-	v := &snapshot{src: s, resume: s.resume(&p), began: time.Now(), x: x}
+	v := &snapshot{src: s, resume: s.resume(&p), began: time.Now(), x: x, chosen: s.chosen, facts: s.tables}
 	if !f.IsZero() {
 		v.some = &chosenRows{f}
 	}
@@ -201,8 +204,9 @@ func (s *Source) tryTables(ctx context.Context, locker, killer *session, polite 
 		late := time.AfterFunc(lockWait, func() { _, _ = killer.query(ctx, fmt.Sprintf("kill query %d", locker.id)) })
 		defer late.Stop()
 	}
-	names := make([]string, len(s.cfg.Tables))
-	for i, t := range s.cfg.Tables {
+	chosen := s.chosenTables()
+	names := make([]string, len(chosen))
+	for i, t := range chosen {
 		names[i] = t.quoted() + kind
 	}
 	_, err := locker.query(ctx, "lock tables "+strings.Join(names, ", "))
@@ -229,6 +233,10 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 	defer stop()
 	begun := false
 	for v.table < len(v.src.cfg.Tables) {
+		if !isChosen(v.chosen, v.table) {
+			v.table++
+			continue
+		}
 		if v.next == nil {
 			v.openTable()
 		}
@@ -248,7 +256,7 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 				break
 			}
 			if !begun {
-				b.Begin([]byte("snapshot"), v.began, v.before)
+				b.Begin([]byte(outbox.SnapshotTxn), v.began, v.before)
 				begun = true
 			}
 			b.Add(v.shape)
@@ -280,7 +288,7 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 // openTable begins to read a table. Rows are pulled one by one out of the
 // library's callback.
 func (v *snapshot) openTable() {
-	t, f := v.src.cfg.Tables[v.table], &v.src.tables[v.table]
+	t, f := v.src.cfg.Tables[v.table], &v.facts[v.table]
 	v.shape = f.shape(v.table, t)
 	v.reals = make([]column, len(t.Columns))
 	var list []string

@@ -27,8 +27,9 @@ func (s *Source) Count(ctx context.Context, limit int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	parts := make([]string, len(s.cfg.Tables))
-	for i, t := range s.cfg.Tables {
+	chosen := s.chosenTables()
+	parts := make([]string, len(chosen))
+	for i, t := range chosen {
 		parts[i] = fmt.Sprintf("(select 1 from %s limit %d)", t.quoted(), limit+1)
 	}
 	r, err := x.row(ctx, fmt.Sprintf("select count(*) from (select * from (%s) all_rows limit %d) first_rows", strings.Join(parts, " union all "), limit+1))

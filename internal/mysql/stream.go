@@ -46,7 +46,14 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 	f.reload = func(i int) (tableFacts, error) {
 		return s.reloadTable(ctx, x, i)
 	}
-	f.relook = func() error { return s.ways.load(ctx, x) }
+	if s.chosen != nil {
+		// A statement that leads to another table is none of our business.
+		f.reach = newReach(s.chosenTables())
+		if err := f.reach.load(ctx, x); err != nil {
+			return err
+		}
+	}
+	f.relook = func() error { return f.reach.load(ctx, x) }
 	if f.until != nil && f.reached(f.until) {
 		h.Open()
 		return f.end()

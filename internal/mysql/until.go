@@ -8,10 +8,15 @@ import (
 )
 
 // Until sets where Stream ends: "now", or a position as ParsePosition takes
-// it. Everything that the position holds is handed over; transactions between
-// may come with it. It is called after Connect, before Stream. Anything else
+// it, or "" for never. Everything that the position holds is handed over;
+// transactions that stand before its last one in the log, and that it does not
+// hold, come with it. It is called after Connect, before Stream. Anything else
 // is *outbox.Invalid.
 func (s *Source) Until(ctx context.Context, until string) error {
+	if until == "" {
+		s.until = nil
+		return nil
+	}
 	x, err := s.control()
 	if err != nil {
 		return err

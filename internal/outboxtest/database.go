@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,15 +13,20 @@ import (
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
-// Database is a log of transactions, a slot and a lock. Positions are
-// "0/N" with N the number of transactions up to there. It lives through
+// Database is a log of transactions, a slot, a publication and a lock. Positions
+// are "0/N" with N the number of transactions up to there. It lives through
 // crashes of its clients.
+//
+// A row is an id: its key is what stands before the first dash, and its table
+// what stands before the first dot, "" for the first one.
 type Database struct {
 	// ID is the identity; changing it makes another database.
 	ID string
 
 	mu        sync.Mutex // guards all below
-	txns      [][]string // ids of the rows; key is what stands before the first dash
+	txns      [][]string // ids of the rows
+	published []string   // tables of which the log brings rows
+	brought   [][]string // what it was at each transaction
 	slot      int        // confirmed position; -1 without a slot
 	locked    *Source
 	confirmed int // highest position ever confirmed
@@ -29,14 +35,14 @@ type Database struct {
 
 // NewDatabase returns an empty one, without a slot.
 func NewDatabase() *Database {
-	return &Database{ID: "sys/db", slot: -1, changed: make(chan struct{})}
+	return &Database{ID: "sys/db", slot: -1, published: []string{""}, changed: make(chan struct{})}
 }
 
 // Insert commits a transaction with these rows.
 func (d *Database) Insert(ids ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.txns = append(d.txns, ids)
+	d.txns, d.brought = append(d.txns, ids), append(d.brought, slices.Clone(d.published))
 	close(d.changed)
 	d.changed = make(chan struct{})
 }
@@ -50,6 +56,21 @@ func (d *Database) Rows() []string {
 		all = append(all, t...)
 	}
 	return all
+}
+
+// Published are the tables of which the log brings the rows that are inserted
+// from now on.
+func (d *Database) Published() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.published)
+}
+
+func tableOf(id string) string {
+	if table, _, ok := strings.Cut(id, "."); ok {
+		return table
+	}
+	return ""
 }
 
 // Confirmed is the highest position that was ever confirmed.
@@ -87,9 +108,12 @@ func num(p outbox.Position) int {
 
 // Source is one process's connection to a Database.
 type Source struct {
-	d     *Database
-	shape *outbox.Shape
-	until int
+	d      *Database
+	chosen []bool
+	until  int
+	shapes map[string]*outbox.Shape
+	// Tables are the configured tables, by their index; "" is the first.
+	Tables []string
 	// At is called with the name of each step of a first start, and may
 	// return an error to fail it. May be nil.
 	At func(step string) error
@@ -97,9 +121,71 @@ type Source struct {
 
 // NewSource connects to d.
 func NewSource(d *Database) *Source {
-	return &Source{d: d, until: -1, shape: &outbox.Shape{Columns: []outbox.Column{
-		{Name: "id", Type: "text"}, {Name: "aggregatetype", Type: "text"}, {Name: "aggregateid", Type: "text"}, {Name: "payload", Type: "text"},
-	}}}
+	return &Source{d: d, until: -1, Tables: []string{""}, shapes: map[string]*outbox.Shape{}}
+}
+
+// shape describes a table.
+func (s *Source) shape(table string) *outbox.Shape {
+	if s.shapes[table] == nil {
+		s.shapes[table] = &outbox.Shape{Table: slices.Index(s.Tables, table), Columns: []outbox.Column{
+			{Name: "id", Type: "text"}, {Name: "aggregatetype", Type: "text"}, {Name: "aggregateid", Type: "text"}, {Name: "payload", Type: "text"},
+		}}
+	}
+	return s.shapes[table]
+}
+
+// choose are the rows of configured and chosen tables.
+func (s *Source) choose(ids []string) (list []string) {
+	for _, id := range ids {
+		if i := slices.Index(s.Tables, tableOf(id)); i >= 0 && (s.chosen == nil || s.chosen[i]) {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// Choose chooses tables.
+func (s *Source) Choose(tables []bool) { s.chosen = tables }
+
+// Publish publishes the chosen tables.
+func (s *Source) Publish(context.Context) error {
+	if err := s.at("publish"); err != nil {
+		return err
+	}
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	for i, t := range s.Tables {
+		if s.chosen[i] && !slices.Contains(s.d.published, t) {
+			s.d.published = append(s.d.published, t)
+		}
+	}
+	return nil
+}
+
+// View opens a snapshot of the chosen tables.
+func (s *Source) View(ctx context.Context) (outbox.Snapshot, error) {
+	if err := s.at("view"); err != nil {
+		return nil, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	rows := s.choose(s.d.Rows())
+	s.d.mu.Lock()
+	v := &snapshot{s: s, at: len(s.d.txns), ids: rows}
+	s.d.mu.Unlock()
+	return v, s.at("viewed")
+}
+
+// Withdraw ends the publication of a table.
+func (s *Source) Withdraw(_ context.Context, table string) (string, error) {
+	if err := s.at("withdraw"); err != nil {
+		return "", err
+	}
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	s.d.published = slices.DeleteFunc(s.d.published, func(t string) bool { return t == table })
+	return "withdrew " + table, nil
 }
 
 func (s *Source) at(step string) error {
@@ -202,8 +288,10 @@ func (s *Source) DropAnchor(context.Context) error {
 	return nil
 }
 
-// Count counts all rows.
-func (s *Source) Count(context.Context, int64) (int64, error) { return int64(len(s.d.Rows())), nil }
+// Count counts the rows of the chosen tables.
+func (s *Source) Count(context.Context, int64) (int64, error) {
+	return int64(len(s.choose(s.d.Rows()))), nil
+}
 
 // snapshot is a view of the database.
 type snapshot struct {
@@ -222,17 +310,17 @@ func (s *Source) CountChosen(_ context.Context, f outbox.Filter) ([]int64, error
 	if err := s.at("count"); err != nil {
 		return nil, err
 	}
-	return []int64{int64(len(s.chosen(f)))}, nil
+	return []int64{int64(len(s.filtered(f)))}, nil
 }
 
 // Chosen is a view of the rows that f chooses.
 func (s *Source) Chosen(_ context.Context, f outbox.Filter) (outbox.Snapshot, error) {
-	return &snapshot{s: s, ids: s.chosen(f)}, nil
+	return &snapshot{s: s, ids: s.filtered(f)}, nil
 }
 
-// chosen are the rows that f chooses.
-func (s *Source) chosen(f outbox.Filter) (ids []string) {
-	for _, id := range s.d.Rows() {
+// filtered are the rows of chosen tables that f chooses.
+func (s *Source) filtered(f outbox.Filter) (ids []string) {
+	for _, id := range s.choose(s.d.Rows()) {
 		if strings.HasPrefix(id, f.Where) && id >= f.From {
 			ids = append(ids, id)
 		}
@@ -245,7 +333,7 @@ func (s *Source) CreateAnchor(_ context.Context, f outbox.Filter) (outbox.Snapsh
 	if err := s.at("create"); err != nil {
 		return nil, err
 	}
-	rows := s.chosen(f)
+	rows := s.filtered(f)
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	if s.d.slot >= 0 {
@@ -268,8 +356,8 @@ func (v *snapshot) Read(_ context.Context, b *outbox.Batch, l outbox.Limits) (bo
 }
 
 func (s *Source) row(b *outbox.Batch, id string) {
-	key, _, _ := strings.Cut(id, "-")
-	b.Add(s.shape)
+	key, _, _ := strings.Cut(id[strings.Index(id, ".")+1:], "-")
+	b.Add(s.shape(tableOf(id)))
 	for i, v := range []string{id, "order", key, id} {
 		b.SetCell(i, []byte(v))
 	}
@@ -287,19 +375,20 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 	}
 	for {
 		s.d.mu.Lock()
-		changed, txns := s.d.changed, s.d.txns
+		changed, txns, brought := s.d.changed, s.d.txns, s.d.brought
 		s.d.mu.Unlock()
 		for ; n < len(txns); n++ {
 			if s.until >= 0 && n >= s.until {
-				return outbox.ErrEnd
+				return s.end(ctx, h, n)
 			}
-			if err := s.txn(ctx, h, n, txns[n], skip); err != nil {
+			list := slices.DeleteFunc(s.choose(txns[n]), func(id string) bool { return !slices.Contains(brought[n], tableOf(id)) })
+			if err := s.txn(ctx, h, n, list, skip); err != nil {
 				return err
 			}
 			skip = 0
 		}
 		if s.until >= 0 && n >= s.until {
-			return outbox.ErrEnd
+			return s.end(ctx, h, n)
 		}
 		select {
 		case <-changed:
@@ -313,6 +402,10 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 
 // txn hands over transaction n (from 0), cutting it where a batch is full.
 func (s *Source) txn(ctx context.Context, h *outbox.Handoff, n int, ids []string, skip uint64) error {
+	if len(ids) == 0 {
+		h.Advance(outbox.Resume{Position: pos(n + 1), Lineage: "1"}, false)
+		return nil
+	}
 	id := fmt.Append(nil, "txn", n+1)
 	b, err := h.Acquire(ctx)
 	if err != nil {
@@ -340,6 +433,17 @@ func (s *Source) txn(ctx context.Context, h *outbox.Handoff, n int, ids []string
 	return nil
 }
 
+// end hands over where the stream ends.
+func (s *Source) end(ctx context.Context, h *outbox.Handoff, n int) error {
+	b, err := h.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	b.Resume = outbox.Resume{Position: pos(n), Lineage: "1"}
+	h.Push(b)
+	return outbox.ErrEnd
+}
+
 // Confirm moves the slot.
 func (s *Source) Confirm(_ context.Context, p outbox.Position) error {
 	s.d.mu.Lock()
@@ -356,11 +460,18 @@ func (s *Source) Confirm(_ context.Context, p outbox.Position) error {
 // ConfirmWait is Confirm.
 func (s *Source) ConfirmWait(ctx context.Context, p outbox.Position) error { return s.Confirm(ctx, p) }
 
-// Until takes "now".
-func (s *Source) Until(context.Context, string) error {
+// Until takes "now", a position, or "" for never.
+func (s *Source) Until(_ context.Context, until string) error {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	s.until = len(s.d.txns)
+	switch until {
+	case "":
+		s.until = -1
+	case "now":
+		s.until = len(s.d.txns)
+	default:
+		s.until = num(outbox.Position{Text: until})
+	}
 	return nil
 }
 

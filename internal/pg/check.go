@@ -172,6 +172,7 @@ func (s *Source) checkPublication(ctx context.Context, x *session, r *outbox.Fin
 		for _, f := range fl {
 			r.Fail(what, f.fix, "%s", f.text)
 		}
+		s.checkMayAdd(ctx, x, r, p, facts)
 	}
 }
 

@@ -52,7 +52,7 @@ func (s *Source) Chosen(ctx context.Context, f outbox.Filter) (outbox.Snapshot, 
 		return nil, err
 	}
 	s.tables = tables
-	v := &snapshot{src: s, began: time.Now(), conn: x.conn, some: c}
+	v := &snapshot{src: s, began: time.Now(), conn: x.conn, some: c, facts: s.tables}
 	v.ctx, v.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return v, nil
 }

@@ -79,6 +79,7 @@ type Source struct {
 	id     identity
 	worked bool          // Connect succeeded once: what fails now is not the configuration
 	tables []tableFacts  // as Connect found them
+	chosen []bool        // by table, as Choose was told; nil for all
 	until  lsn           // where Stream ends; 0: never
 	strm   *stream       // the newest stream; its connection outlives Stream until ConfirmWait or Close
 	conf   atomic.Uint64 // the LSN that the checkpoint holds; only ever raised while connected

@@ -18,6 +18,7 @@ const urgentBytes = 8 << 20
 // says how far the log is done with. It belongs to the goroutine that reads.
 type feed struct {
 	tables  []Table
+	chosen  []bool   // see Source.Choose
 	oids    []string // of the tables, as Connect found them
 	lineage string
 	h       *outbox.Handoff
@@ -245,10 +246,13 @@ func (f *feed) reached(at lsn) error {
 	if f.open != nil && at > f.openFinal {
 		return f.openGone(at)
 	}
-	f.done, f.heard = max(f.done, at), true
-	if f.until != 0 && f.done >= f.until {
+	if f.until != 0 && at >= f.until {
+		// No further than asked: with some of the tables chosen, the position
+		// counts for the others too.
+		f.done = max(f.done, f.until)
 		return outbox.ErrEnd
 	}
+	f.done, f.heard = max(f.done, at), true
 	return nil
 }
 
@@ -312,6 +316,9 @@ func (f *feed) relation(ctx context.Context, b []byte) error {
 	}
 	rel := &relation{oid: m.oid, wanted: make([]int16, 0, min(m.n, 1600))}
 	table := f.table(m.oid, m.schema, m.name)
+	if table >= 0 && !isChosen(f.chosen, table) {
+		table = -1 // a foreign table, for now
+	}
 	var shape *outbox.Shape
 	var facts map[string]columnFacts
 	if table >= 0 {

@@ -41,6 +41,7 @@ func (s *Source) Newest(ctx context.Context, rows int, orderBy string) (outbox.S
 		v.Close()
 		return nil, err
 	}
+	v.facts = s.tables
 	return v, nil
 }
 

@@ -66,6 +66,9 @@ func (s *Source) flaws(p publication, facts []tableFacts) []flaw {
 		add(alter+" SET (publish = 'insert')", "publication %s does not publish inserts", s.cfg.Publication)
 	}
 	for i, t := range s.cfg.Tables {
+		if !isChosen(s.chosen, i) {
+			continue
+		}
 		partitioned := i < len(facts) && facts[i].kind == "p"
 		if partitioned && !p.viaRoot {
 			add(alter+" SET (publish_via_partition_root = true)",

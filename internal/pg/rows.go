@@ -27,7 +27,7 @@ func (s *Source) ByID(ctx context.Context, table int, id []byte) (outbox.Snapsho
 	if err != nil {
 		return nil, err
 	}
-	v := &snapshot{src: s, began: time.Now(), conn: x.conn, some: &rowsByID{s.cfg.Tables[table], string(id)}}
+	v := &snapshot{src: s, began: time.Now(), conn: x.conn, some: &rowsByID{s.cfg.Tables[table], string(id)}, facts: s.tables}
 	v.ctx, v.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return v, nil
 }

@@ -33,6 +33,9 @@ type snapshot struct {
 	before  uint64 // rows handed out
 
 	some someRows // nil: all rows
+
+	chosen []bool       // by table; nil for all
+	facts  []tableFacts // of the tables
 }
 
 // CreateAnchor creates the slot by the replication command, which exports a
@@ -42,6 +45,19 @@ type snapshot struct {
 // every few seconds. A slot that exists is an error. From 17 on the slot is
 // marked for failover. The snapshot gives the rows that f chooses.
 func (s *Source) CreateAnchor(ctx context.Context, f outbox.Filter) (outbox.Snapshot, error) {
+	v, err := s.openView(ctx, s.cfg.Slot, false)
+	if err != nil {
+		return nil, err
+	}
+	if !f.IsZero() {
+		v.some = &chosenRows{f}
+	}
+	return v, nil
+}
+
+// openView creates a slot, one that lives as long as its connection or one that
+// stays, and opens the snapshot that is exported with it.
+func (s *Source) openView(ctx context.Context, slot string, temporary bool) (*snapshot, error) {
 	repl, err := s.openReplication(ctx, "open a replication connection", nil)
 	if err != nil {
 		return nil, err
@@ -56,19 +72,16 @@ func (s *Source) CreateAnchor(ctx context.Context, f outbox.Filter) (outbox.Snap
 	if err := s.sameServer(id); err != nil {
 		return nil, err
 	}
-	at, name, err := s.createSlot(ctx, repl, s.cfg.Slot, false, true)
+	at, name, err := s.createSlot(ctx, repl, slot, temporary, true)
 	if err != nil {
 		return nil, err
 	}
-	s.log.Info("created slot", "slot", s.cfg.Slot, "lsn", at.String())
-	v, err := s.openSnapshot(ctx, s.resumeAt(at), name)
-	if err != nil {
-		return nil, err
+	if temporary {
+		s.log.Info("opened snapshot", "lsn", at.String())
+	} else {
+		s.log.Info("created slot", "slot", slot, "lsn", at.String())
 	}
-	if !f.IsZero() {
-		v.some = &chosenRows{f}
-	}
-	return v, nil
+	return s.openSnapshot(ctx, s.resumeAt(at), name)
 }
 
 // createSlot runs CREATE_REPLICATION_SLOT and returns the consistent point and
@@ -78,6 +91,9 @@ func (s *Source) createSlot(ctx context.Context, repl *pgconn.PgConn, name strin
 	results, err := repl.Exec(ctx, createSlotCommand(name, s.id.version, temporary, export)).ReadAll()
 	stop()
 	if err != nil {
+		if ctx.Err() != nil {
+			s.endBackend(ctx, repl.PID())
+		}
 		switch sqlState(err) {
 		case "42501":
 			return 0, "", outbox.Refuse(ReasonPrivilege, s.replicationHint(), "the role may not create a slot: %s", message(err))
@@ -168,7 +184,7 @@ func (s *Source) openSnapshot(ctx context.Context, r outbox.Resume, name string)
 		closeConn(conn)
 		return nil, fmt.Errorf("take over the snapshot: %w", err)
 	}
-	v := &snapshot{src: s, resume: r, began: time.Now(), conn: conn}
+	v := &snapshot{src: s, resume: r, began: time.Now(), conn: conn, facts: s.tables}
 	v.ctx, v.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return v, nil
 }
@@ -185,6 +201,10 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 	defer stop()
 	begun := false
 	for v.table < len(v.src.cfg.Tables) {
+		if !isChosen(v.chosen, v.table) {
+			v.table++
+			continue
+		}
 		if v.results == nil {
 			if err := v.openTable(); err != nil {
 				return false, v.fail(err)
@@ -192,7 +212,7 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 		}
 		for !b.Full(l) && v.rows.NextRow() {
 			if !begun {
-				b.Begin([]byte("snapshot"), v.began, v.before)
+				b.Begin([]byte(outbox.SnapshotTxn), v.began, v.before)
 				begun = true
 			}
 			b.Add(v.shape)
@@ -215,7 +235,7 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 }
 
 func (v *snapshot) openTable() error {
-	t, facts := v.src.cfg.Tables[v.table], v.src.tables[v.table]
+	t, facts := v.src.cfg.Tables[v.table], v.facts[v.table]
 	cols := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
 		if cols[i] = quoteIdent(c); !slices.Contains(facts.columns, c) {

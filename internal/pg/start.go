@@ -158,9 +158,11 @@ func (s *Source) Count(ctx context.Context, limit int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	parts := make([]string, len(s.cfg.Tables))
+	var parts []string
 	for i, t := range s.cfg.Tables {
-		parts[i] = "select 1 from " + t.quoted()
+		if isChosen(s.chosen, i) {
+			parts = append(parts, "select 1 from "+t.quoted())
+		}
 	}
 	sql := fmt.Sprintf("select count(*) from (%s limit %d) rows", strings.Join(parts, " union all "), limit+1)
 	r, err := x.row(ctx, sql)

@@ -542,3 +542,12 @@ func BenchmarkScan(b *testing.B) {
 		})
 	}
 }
+
+// A keepalive may be far behind the place at which the stream is to end. With
+// some of the tables chosen what lies between is not known to hold nothing.
+func TestFeedEndsNoFurtherThanAsked(t *testing.T) {
+	f := testFeed(t, nil, outbox.Limits{Rows: 10, Bytes: 1 << 20}, outbox.Resume{Position: position(50)}, 100)
+	if err := f.message(t.Context(), keepalive(150, false)); err != outbox.ErrEnd || f.done != 100 {
+		t.Errorf("%v at %s, want the end at %s", err, f.done, lsn(100))
+	}
+}

@@ -7,10 +7,15 @@ import (
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
-// Until sets where Stream ends: "now", or an LSN such as 0/16B3748. Every
-// transaction committed before that position is handed over. It is called
+// Until sets where Stream ends: "now", an LSN such as 0/16B3748, or "" for
+// never. Every transaction whose commit begins before that position is handed
+// over, and none behind it; Stream ends at that very place. It is called
 // after Connect, before Stream. Anything else is *outbox.Invalid.
 func (s *Source) Until(ctx context.Context, until string) error {
+	if until == "" {
+		s.until = 0
+		return nil
+	}
 	if until != "now" {
 		l, err := parseLSN(until)
 		if err != nil || l == 0 {

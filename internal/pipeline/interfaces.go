@@ -20,6 +20,7 @@ type Source interface {
 	Locker
 	Guard
 	Starter
+	Extender
 	Streamer
 	Watcher
 	// Close ends every connection. A later Connect may open them again.
@@ -86,6 +87,28 @@ type Starter interface {
 	CreateAnchor(ctx context.Context, f outbox.Filter) (outbox.Snapshot, error)
 }
 
+// Extender adds tables to those that are read already, and takes some away.
+type Extender interface {
+	// Choose says which of the configured tables, by their index, Prove, Count,
+	// Publish, View and Stream are about from now on; nil for all. To Stream the
+	// others are foreign tables. Connect and Watch look at all. It is not called
+	// while Stream runs.
+	Choose(tables []bool)
+	// Publish makes the log bring the rows of the chosen tables (Postgres: puts
+	// them into the publication).
+	Publish(ctx context.Context) error
+	// View opens a snapshot of the chosen tables near the log's end, without an
+	// anchor. Each transaction with rows of theirs is either in the snapshot, or
+	// Stream brings them, all, when it begins where one that was told to end at
+	// the snapshot's position has ended. View may wait for running transactions,
+	// and logs for whom, until ctx ends.
+	View(ctx context.Context) (outbox.Snapshot, error)
+	// Withdraw takes a table that is not configured any more out of what the log
+	// brings, and says what it did, "" for nothing. It wants Connect or Reach
+	// before.
+	Withdraw(ctx context.Context, table string) (did string, err error)
+}
+
 // Streamer reads the log.
 type Streamer interface {
 	// Stream opens the log at r (h.Open), reads and hands batches to h until ctx ends, the log ends
@@ -100,8 +123,9 @@ type Streamer interface {
 	// ConfirmWait does the same and waits until the server shows it, as a
 	// clean stop does after Stream has returned.
 	ConfirmWait(ctx context.Context, p outbox.Position) error
-	// Until sets where Stream ends: "now" or a position. To be called after
-	// Connect, before Stream.
+	// Until sets where Stream ends: "now", a position, or "" for never. What
+	// Stream hands over last ends at that very place, or where nothing of the
+	// tables lies between. To be called after Connect, before Stream.
 	Until(ctx context.Context, until string) error
 }
 
