@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,15 @@ func TestFits(t *testing.T) {
 	if err := sample().Fits("n", id, "c1", []string{"public.b", "public.a"}); err != nil {
 		t.Errorf("order of tables: %v", err)
 	}
+	if err := sample().Fits("n", id, "c1", []string{"public.b", "public.a", "public.c"}); err != nil {
+		t.Errorf("a table that was added: %v", err)
+	}
+	if got := sample().Added([]string{"public.d", "public.b", "public.c"}); !slices.Equal(got, []string{"public.c", "public.d"}) {
+		t.Errorf("added are %v", got)
+	}
+	if got := sample().Removed([]string{"public.d", "public.b"}); !slices.Equal(got, []string{"public.a"}) {
+		t.Errorf("removed are %v", got)
+	}
 	for want, err := range map[string]error{
 		ReasonOtherSource:  sample().Fits("n", outbox.Identity{Kind: outbox.Postgres, ID: "8/db"}, "c1", []string{"public.a", "public.b"}),
 		ReasonOtherCluster: sample().Fits("n", id, "c2", []string{"public.a", "public.b"}),
@@ -124,6 +134,7 @@ func TestSameResume(t *testing.T) {
 		"phase":    func(r *Record) { r.Phase = PhaseSnapshot },
 		"rows":     func(r *Record) { r.Open.Rows++ },
 		"open":     func(r *Record) { r.Open = nil },
+		"tables":   func(r *Record) { r.Tables = r.Tables[:1] },
 	} {
 		r := sample()
 		change(r)

@@ -64,7 +64,8 @@ type Record struct {
 	// was committed whose outbox rows are all published; the zero time when that
 	// is not known. It is for people who have to find the first row that is not.
 	LastCommit time.Time `json:"last_commit,omitzero"`
-	// SteppedOver are rows that the snapshot leaves out; in PhaseSnapshot only.
+	// SteppedOver are rows that the snapshot leaves out: in PhaseSnapshot, and
+	// while a table is added.
 	SteppedOver []SteppedOver `json:"stepped_over,omitempty"`
 	// Time is when the record was made, by the clock of its writer.
 	Time time.Time `json:"time"`
@@ -100,6 +101,9 @@ type Halted struct {
 	Reason      string `json:"reason"`
 }
 
+// InSnapshot tells that the row is one of a snapshot, behind no position.
+func (h *Halted) InSnapshot() bool { return h.Transaction == outbox.SnapshotTxn }
+
 // SteppedOver is a row that an operator stepped over before the snapshot that
 // holds it was published.
 type SteppedOver struct {
@@ -131,7 +135,7 @@ func (r *Record) SetResume(res outbox.Resume) {
 }
 
 // SameResume reports whether both records say that reading goes on at the same
-// place. A nil record says nothing, and equals none.
+// place, with the same tables. A nil record says nothing, and equals none.
 func (r *Record) SameResume(o *Record) bool {
 	if r == nil || o == nil {
 		return false
@@ -139,7 +143,7 @@ func (r *Record) SameResume(o *Record) bool {
 	if (r.Open == nil) != (o.Open == nil) || r.Open != nil && *r.Open != *o.Open {
 		return false
 	}
-	return r.Phase == o.Phase && r.Source == o.Source && r.Position == o.Position && r.Lineage == o.Lineage
+	return r.Phase == o.Phase && r.Source == o.Source && r.Position == o.Position && r.Lineage == o.Lineage && slices.Equal(r.Tables, o.Tables)
 }
 
 // Encode is the record as it is stored.
@@ -191,8 +195,9 @@ const (
 	ReasonTables       = "tables_changed"
 )
 
-// Fits returns nil when the record belongs to this database, Kafka cluster and
-// list of tables, else a Refusal that says what differs and what accepts it.
+// Fits returns nil when the record belongs to this database and Kafka cluster,
+// and all of its tables are still configured, else a Refusal that says what
+// differs and what accepts it. Tables may have been added: see Added.
 func (r *Record) Fits(name string, id outbox.Identity, cluster string, tables []string) error {
 	src := Source{Kind: id.Kind, Identity: id.ID}
 	switch {
@@ -206,15 +211,32 @@ func (r *Record) Fits(name string, id outbox.Identity, cluster string, tables []
 			"if these brokers really are to receive what follows, `tailer checkpoint set "+r.Position+"` accepts it",
 			"the checkpoint of %q was written to another Kafka cluster: %q, this one is %q; what is published there may be missing here",
 			name, r.Cluster, cluster)
-	case !slices.Equal(r.Tables, Sorted(tables)):
-		// Rows inserted into an added table before now would be missing, and
-		// those of a removed one unpublished, without a word.
-		return outbox.Refuse(ReasonTables,
-			"configure the same tables, or `tailer checkpoint set "+r.Position+"` accepts the new list: rows that were in an added table before are then not published",
-			"the checkpoint of %q is of the tables %s, configured are %s",
-			name, strings.Join(r.Tables, ", "), strings.Join(Sorted(tables), ", "))
+	}
+	if gone := r.Removed(tables); len(gone) > 0 {
+		// What is committed to them and not published would be left out without
+		// a word.
+		hint := "configure it again, or `tailer checkpoint forget-table TABLE` gives up what of it is not published yet"
+		if r.Phase == PhaseSnapshot {
+			hint = "configure it again, or `tailer checkpoint reset` begins the first start anew"
+		}
+		return outbox.Refuse(ReasonTables, hint,
+			"the checkpoint of %q is of the tables %s, configured are %s: not configured any more is %s",
+			name, strings.Join(r.Tables, ", "), strings.Join(Sorted(tables), ", "), strings.Join(gone, ", "))
 	}
 	return nil
+}
+
+// Added are the tables, sorted, that are configured and that the record does
+// not know: nothing of them is published yet.
+func (r *Record) Added(tables []string) []string { return without(Sorted(tables), r.Tables) }
+
+// Removed are the tables, sorted, that the record knows and that are not
+// configured any more.
+func (r *Record) Removed(tables []string) []string { return without(r.Tables, tables) }
+
+// without are those of a that are not in b.
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(t string) bool { return slices.Contains(b, t) })
 }
 
 // Sorted is the table list as records hold it.

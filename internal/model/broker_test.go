@@ -128,6 +128,7 @@ func (w *world) end(s *state, i int8) {
 	if t.rec.phase != noRecord {
 		s.rec = t.rec
 	}
+	w.endAdded(s, &t)
 	if t.from == t.to {
 		return
 	}

@@ -56,6 +56,9 @@ func (w *world) idle(s *state, i int8) {
 		w.do(s, i, "has lost its reading connection", "", func(n *state) { n.restart(i) })
 		return
 	}
+	if w.added && !in.last.all && w.endsHere(s, i) {
+		return
+	}
 	w.batches(s, i, func(n *state, next record, from, to uint8) {
 		in := &n.in[i]
 		in.next, in.from, in.to, in.pc = next, from, to, atMapped
@@ -90,6 +93,7 @@ func (w *world) produce(s *state, i int8) {
 			t.rec = in.next
 			t.rec.by = uint8(i) + 1
 		}
+		w.joinAdded(n, i)
 	}
 	w.call(s, i, "produces", pipeline.StepProduced, put, func(n *state) { n.in[i].pc = atProduced }, func(n *state) {
 		n.in[i].pc = doubt
@@ -122,6 +126,7 @@ func (w *world) commit(s *state, i int8) {
 func (w *world) committed(s *state, i int8) {
 	in := &s.in[i]
 	in.last, in.rd = in.next, in.next
+	in.own = w.added && !in.last.all
 	if w.mutant == noOpen || w.mutant == openWhole {
 		in.rd = w.after(in)
 	}

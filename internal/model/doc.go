@@ -10,6 +10,7 @@
 //	source_test.go   the lock, the slot, the log and its failover
 //	start_test.go    start.go, standby.go, first.go
 //	commit_test.go   commit.go, recover.go
+//	extend_test.go   extend.go
 //	search_test.go   breadth-first search, shortest traces, what must stay reachable
 //	model_test.go    the protocol holds, in the bounds of boundsOf
 //	mutants_test.go  every mutant of the protocol breaks the guarantee that it should
@@ -25,7 +26,8 @@
 //
 // The history is a few transactions, one of them longer than a batch; the key
 // of all rows is the same, so that "published" is a prefix of the history in
-// every state or a guarantee is broken. Not modelled: at-least-once, poison,
+// every state or a guarantee is broken. Where a table is added, each transaction
+// has one row in it, too, behind its others. Not modelled: at-least-once, poison,
 // the operator's commands, time (whatever needs time to pass may happen at any
 // moment).
 package model

@@ -33,8 +33,16 @@ func (w *world) first(s *state, i int8) {
 		if w.mutant == haltUnread {
 			w.do(s, i, "halts at a row of the snapshot", "", func(n *state) { n.in[i].pc, n.in[i].memo = abandon, true })
 		}
+		if in.mode == forExtend {
+			w.produceAdded(s, i)
+			return
+		}
 		w.produceSnapshot(s, i)
 	case atFirstProduced:
+		if in.mode == forExtend {
+			w.call(s, i, "commits the snapshot of the added table", pipeline.StepExtendCommitted, func(n *state) { w.end(n, i) }, restart, toAbandon)
+			return
+		}
 		w.call(s, i, "commits the snapshot", pipeline.StepFirstCommitted, func(n *state) { w.end(n, i) }, func(n *state) {
 			in := &n.in[i]
 			in.pc, in.mode, in.snap, in.view = fencing, forStream, false, 0

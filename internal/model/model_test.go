@@ -15,7 +15,9 @@ var (
 	longer      = small.but("a longer history", func(b *bounds) { b.sizes = []uint8{1, 3, 1} })
 	failingOver = longer.but("failover in a longer history", func(b *bounds) { b.failover = true })
 	failingSoon = small.but("failover", func(b *bounds) { b.failover = true })
-	twoFaults   = small.but("two faults", func(b *bounds) { b.faults = 2 })
+	// adding begins with a checkpoint that does not know the added table.
+	adding    = small.but("a table is added", func(b *bounds) { b.added = true })
+	twoFaults = small.but("two faults", func(b *bounds) { b.faults = 2 })
 )
 
 func (b bounds) but(name string, change func(*bounds)) bounds {
@@ -32,6 +34,7 @@ func boundsOf() []bounds {
 		small.but("a snapshot without a slot", func(b *bounds) { b.anchor = false }),
 		small.but("a slot without a snapshot", func(b *bounds) { b.snapshot = false }),
 		failingSoon,
+		adding,
 		twoFaults,
 	}
 	if os.Getenv("E2E_FULL") == "" {
@@ -42,6 +45,8 @@ func boundsOf() []bounds {
 		twoFaults.but("two faults without a snapshot", func(b *bounds) { b.snapshot = false }),
 		twoFaults.but("two faults in a longer history", func(b *bounds) { b.sizes = longer.sizes }),
 		twoFaults.but("failover and another fault", func(b *bounds) { b.failover = true }),
+		adding.but("a table is added, and two faults", func(b *bounds) { b.faults = 2 }),
+		adding.but("a table is added without a slot", func(b *bounds) { b.anchor = false }),
 		small.but("three faults", func(b *bounds) { b.faults = 3 }),
 		small.but("three instances", func(b *bounds) { b.instances, b.faults = 3, 0 }),
 		failingOver,

@@ -36,6 +36,10 @@ const (
 	divergedResent
 	checkpointApart
 	checkpointFirst
+	boundaryLate
+	boundaryEarly
+	extendUnread
+	addedLate
 )
 
 // Every step that a guarantee rests on is left out, or done at another place,
@@ -75,6 +79,10 @@ var mutants = []struct {
 	{doubtUnfenced, "an unknown outcome is looked up without fencing", small, publishedTwice},
 	{divergedResent, "a checkpoint that is neither is taken for the one before", small, publishedTwice},
 	{checkpointApart, "the checkpoint follows in a transaction of its own", small, publishedTwice},
+	{boundaryLate, "the old list is read beyond the added table's snapshot", adding, rowsLost},
+	{boundaryEarly, "the old list is not read up to the added table's snapshot", adding, publishedTwice},
+	{extendUnread, "the checkpoint is not read after fencing for the added table's snapshot", adding, publishedTwice},
+	{addedLate, "the added table is published behind its snapshot", adding, rowsLost},
 	{checkpointFirst, "the checkpoint goes ahead in a transaction of its own", small, rowsLost},
 }
 

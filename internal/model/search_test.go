@@ -32,6 +32,7 @@ type bounds struct {
 	anchor    bool    // the database keeps its log for a slot (PostgreSQL)
 	snapshot  bool    // --snapshot initial
 	failover  bool    // is among the faults
+	added     bool    // a second table, with a row in each transaction, was added to the configuration
 }
 
 // search explores every state that can be reached.
@@ -73,7 +74,11 @@ func explore(b bounds, m mutant, only string) *search {
 
 // begin is before any instance has started.
 func (x *search) begin() state {
-	return state{faults: x.faults, log: x.log, slot: -1, holder: -1, reading: -1, fencer: -1}
+	s := state{faults: x.faults, log: x.log, slot: -1, holder: -1, reading: -1, fencer: -1, brings: -1}
+	if x.added {
+		x.streamed(&s)
+	}
+	return s
 }
 
 // follow emits all that can follow from s.
@@ -177,7 +182,7 @@ func (x *search) progress() {
 }
 
 func (x *search) goal(s *state) bool {
-	return s.log == x.whole() && s.published == x.row(x.whole(), 0) && !s.beyond || s.lost(s.rec)
+	return s.log == x.whole() && s.published == x.row(x.whole(), 0) && !s.beyond && (!x.added || s.added == s.log) || s.lost(s.rec)
 }
 
 // backwards marks the states from which ok can be reached without a fault.

@@ -116,7 +116,7 @@ func (w *world) batches(s *state, i int8, take func(n *state, next record, from,
 	rd.gen = in.gen
 	from := w.row(rd.pos, rd.open)
 	to := from
-	for rd.pos < s.log {
+	for rd.pos < w.readable(s, i) {
 		left := w.sizes[rd.pos] - rd.open
 		if room := w.limit - (to - from); left > room {
 			to, rd.open = to+room, rd.open+room

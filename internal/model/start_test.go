@@ -42,11 +42,17 @@ func (w *world) instance(s *state, i int8) {
 	case proving:
 		w.prove(s, i)
 	case atProved:
+		if w.added && !in.last.all {
+			w.publishAdded(s, i)
+			return
+		}
 		if w.anchor && s.slot < 0 || s.blind || in.gen != s.gen && w.mutant != anyServer {
 			w.do(s, i, "cannot open the log", "", restart)
 		} else {
 			w.do(s, i, "opens the log", "", func(n *state) { w.open(n, i) })
 		}
+	case extending, atCaughtUp, atView:
+		w.extend(s, i)
 	case streaming, atMapped, atJoined, atProduced, atCommitted:
 		w.stream(s, i)
 	case doubt, doubtLocked:
@@ -120,7 +126,7 @@ func (w *world) unfenced(s *state, i int8) {
 	switch s.in[i].mode {
 	case forDoubt:
 		s.in[i].pc = doubt
-	case forSnapshot:
+	case forSnapshot, forExtend:
 		s.in[i].pc = abandon
 	default:
 		s.restart(i)
@@ -141,7 +147,7 @@ func (w *world) barrier(s *state, i int8) {
 	case in.mode == forEnd:
 		w.do(s, i, "starts again", "", func(n *state) { n.restart(i) })
 		return
-	case in.mode == forSnapshot && w.mutant == snapshotUnread:
+	case in.mode == forSnapshot && w.mutant == snapshotUnread, in.mode == forExtend && w.mutant == extendUnread:
 		w.do(s, i, "goes on", "", func(n *state) { n.in[i].pc = begun })
 		return
 	case in.mode == forDoubt && w.mutant == takenAborted:
@@ -172,6 +178,11 @@ func (w *world) barred(s *state, i int8) {
 		case forSnapshot:
 			in.pc = abandon
 			if w.mutant == noPhase || got.phase == snapshotPhase && (got.by == uint8(i)+1 || w.mutant == anyPhase) {
+				in.pc = begun
+			}
+		case forExtend:
+			in.pc = abandon
+			if got.same(in.last) && got.by == uint8(i)+1 {
 				in.pc = begun
 			}
 		case forStream:

@@ -26,6 +26,8 @@ type record struct {
 	open  uint8
 	// gen is the lineage, and the identity of the transaction open is of.
 	gen uint8
+	// all says that the list holds the table that was added.
+	all bool
 	// by is the instance that wrote it, from 1; 0 for a process that is gone.
 	by uint8
 }
@@ -40,6 +42,9 @@ func (r record) String() string {
 	text := fmt.Sprintf("%d", r.pos)
 	if r.open > 0 {
 		text += fmt.Sprintf(" and %d rows of %d", r.open, r.pos+1)
+	}
+	if r.all {
+		text += ", of all tables"
 	}
 	return text + strings.Repeat("'", int(r.gen))
 }
@@ -57,8 +62,10 @@ type txn struct {
 	from, to uint8
 	gen      uint8
 	rec      record
-	late     bool // its EndTxn is under way though nobody waits for the answer
-	twice    bool // the same rows were produced twice
+	// And the added table's rows of transactions [added, upTo).
+	added, upTo uint8
+	late        bool // its EndTxn is under way though nobody waits for the answer
+	twice       bool // the same rows were produced twice
 }
 
 // pc is where an instance is: what it did last.
@@ -85,6 +92,9 @@ const (
 	atFirstProduced
 	proving
 	atProved
+	extending  // the added table is published
+	atCaughtUp // the log was read up to its end, with the old list
+	atView     // the added table's snapshot is open
 	streaming
 	atMapped
 	atJoined
@@ -104,6 +114,7 @@ const (
 	forStream // after the snapshot
 	forDoubt
 	forEnd // abandon: nothing follows
+	forExtend
 )
 
 // instance is one process (or its place, while it is down).
@@ -117,6 +128,7 @@ type instance struct {
 	snap   bool // its snapshot's session lives
 	stream bool // its reading connection lives
 	memo   bool // what a mutant remembers
+	own    bool // last is of this very process, where a table is added
 
 	got  record // what was read last
 	last record // what is committed, as far as it knows
@@ -140,6 +152,7 @@ type state struct {
 	lag       bool   // markers are missing
 	published uint8  // rows, a prefix of the history
 	beyond    bool   // of these, some that a failover lost
+	added     uint8  // transactions whose row in the added table is published
 
 	// The database.
 	log     uint8 // transactions
@@ -148,6 +161,7 @@ type state struct {
 	slot    int8  // confirmed position, -1 for none
 	blind   bool  // the slot is older than the publication
 	pub     bool
+	brings  int8 // transactions before which the added table was not published; -1: it never was
 	holder  int8 // of the lock; -1 for nobody, gone for a session without process
 	reading int8 // of the slot; -1 for nobody
 

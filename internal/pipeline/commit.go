@@ -136,6 +136,9 @@ func (p *Pipeline) record(r outbox.Resume) *checkpoint.Record {
 		Tailer:   p.cfg.Version,
 		Instance: p.cfg.Instance,
 	}
+	if p.added != nil {
+		rec.SteppedOver = p.added.steppedOver
+	}
 	rec.SetResume(r)
 	return rec
 }

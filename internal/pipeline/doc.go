@@ -21,9 +21,11 @@
 //	         the checkpoint topic is final
 //	prove    show that the server's log still continues at the checkpoint
 //	rival    another instance of the same name that fenced us
+//	boundary the place in the log at which a table that is added joins the others
 //	anchor   what makes the server keep its log for us (a slot)
 //
 // Files: pipeline.go the outer loop; start.go the start order; first.go the
-// first start; standby.go the lock; commit.go the commit sequence; recover.go
+// first start; extend.go tables that are added, forget.go those that are removed;
+// standby.go the lock; commit.go the commit sequence; recover.go
 // what follows a sink error; operate.go the operator's commands.
 package pipeline

@@ -43,6 +43,11 @@ func (p *Pipeline) allowFirst(ctx context.Context, rec *checkpoint.Record) error
 	if exists || !p.cfg.Snapshot {
 		return nil
 	}
+	return p.allowRows(ctx, "a first start publishes the rows already in the outbox")
+}
+
+// allowRows refuses a snapshot of too many rows; why it is taken is for people.
+func (p *Pipeline) allowRows(ctx context.Context, why string) error {
 	n, err := p.source.Count(ctx, p.cfg.SnapshotMaxRows)
 	if err != nil {
 		return fmt.Errorf("count the rows in the outbox: %w", err)
@@ -50,7 +55,7 @@ func (p *Pipeline) allowFirst(ctx context.Context, rec *checkpoint.Record) error
 	if n > p.cfg.SnapshotMaxRows {
 		return outbox.Refuse("snapshot_too_large",
 			"delete what was published before, raise --snapshot-max-rows, or begin with new rows only: --snapshot never",
-			"a first start publishes the rows already in the outbox, and there are more than --snapshot-max-rows %d", p.cfg.SnapshotMaxRows)
+			"%s, and there are more than --snapshot-max-rows %d", why, p.cfg.SnapshotMaxRows)
 	}
 	return nil
 }
@@ -124,13 +129,13 @@ func (p *Pipeline) begin(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 	// 4. All rows and the record of phase streaming, in one transaction. A
 	// crash before its end leaves nothing that anybody sees.
 	phase := rec
-	rec, err = p.snapshot(ctx, snap, steppedOver)
+	rec, err = p.snapshot(ctx, snap, phase, snap.Resume(), StepFirstProduced)
 	var halted snapshotHalted
 	if errors.As(err, &halted) {
 		return nil, p.haltSnapshot(ctx, phase, halted.row)
 	}
 	if err != nil {
-		p.abandon(ctx)
+		p.abandon(ctx, phase)
 		return nil, err
 	}
 	reached(StepFirstCommitted)
@@ -147,27 +152,29 @@ func (p *Pipeline) begin(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 }
 
 // snapshot publishes what the tables hold, as one transaction that may last as
-// long as the broker allows.
-func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot, steppedOver []checkpoint.SteppedOver) (*checkpoint.Record, error) {
-	// Whoever fenced since our record of phase snapshot was committed is in a
-	// first start too, or through with it.
+// long as the broker allows. Its record, which it returns, says that reading
+// goes on at at, and replaces from, the last one that this process committed.
+func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot, from *checkpoint.Record, at outbox.Resume, produced Step) (*checkpoint.Record, error) {
+	// Whoever fenced since then is about to publish a snapshot too, or through
+	// with it.
 	now, err := p.fence(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	if !p.inFirstStart(now) {
+	if !p.ours(now, from) {
 		return nil, errDiverged
 	}
 	begin := time.Now()
 	p.metrics.forget()
-	rec := p.record(snap.Resume())
+	rec := p.record(at)
+	rec.LastCommit = from.LastCommit
 	var b outbox.Batch
 	var left tally
 	rows := 0
 	for more := true; more; {
 		var err error
 		b.Reset(2 * p.cfg.Limits.Bytes)
-		b.Resume = snap.Resume()
+		b.Resume = at
 		if more, err = snap.Read(ctx, &b, p.cfg.Limits); err != nil {
 			return nil, fmt.Errorf("read the snapshot: %w", err)
 		}
@@ -179,7 +186,7 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot, steppedOv
 		if err := p.admit(ctx, m, &b); err != nil {
 			return nil, err
 		}
-		chosen := p.stepOver(&b, m, steppedOver)
+		chosen := p.stepOver(&b, m, from.SteppedOver)
 		v, err := p.sortOut(ctx, &b, m, chosen)
 		if err != nil {
 			return nil, err
@@ -199,7 +206,7 @@ func (p *Pipeline) snapshot(ctx context.Context, snap outbox.Snapshot, steppedOv
 		}
 		rows += p.metrics.count(&b, m)
 	}
-	reached(StepFirstProduced)
+	reached(produced)
 	if err := p.sink.Commit(ctx); err != nil {
 		return nil, sinkError{err}
 	}
@@ -231,18 +238,18 @@ func (p *Pipeline) keep(ctx context.Context, rec *checkpoint.Record) error {
 	return p.save(ctx, rec)
 }
 
-// inFirstStart tells whether a record that was read behind our own fencing is
-// the one of phase snapshot that this process committed: then nobody has begun
-// a first start, or finished one, in the meantime.
-func (p *Pipeline) inFirstStart(rec *checkpoint.Record) bool {
-	return p.topic == nil || rec != nil && rec.Phase == checkpoint.PhaseSnapshot && rec.Instance == p.cfg.Instance
+// ours tells whether a record that was read behind our own fencing is still
+// the last one that this process committed: then nobody has begun a snapshot,
+// or finished one, in the meantime.
+func (p *Pipeline) ours(now, last *checkpoint.Record) bool {
+	return p.topic == nil || now.SameResume(last) && now.Instance == p.cfg.Instance
 }
 
 // abandon aborts the snapshot's transaction, which the broker would otherwise
 // keep open, and its topics' read_committed consumers waiting, for minutes. It
-// tells whether no transaction of ours is open any more, and the first start
-// is still ours.
-func (p *Pipeline) abandon(ctx context.Context) bool {
+// tells whether no transaction of ours is open any more, and from is still the
+// newest record.
+func (p *Pipeline) abandon(ctx context.Context, from *checkpoint.Record) bool {
 	if p.source.Locked(ctx) != nil {
 		return false // somebody else has the name by now, and a transaction of his own
 	}
@@ -255,7 +262,7 @@ func (p *Pipeline) abandon(ctx context.Context) bool {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		p.log.Warn("the snapshot's transaction could not be aborted; the broker will, at its time-out", "err", err)
 	}
-	return err == nil && p.inFirstStart(now)
+	return err == nil && p.ours(now, from)
 }
 
 // keepTurning notes progress while something is waited for that may take

@@ -221,13 +221,3 @@ func TestPoisonInARecovery(t *testing.T) {
 
 // stored is the newest checkpoint as it is stored.
 func (w *world) stored() string { return string(w.record().Encode()) }
-
-func (w *world) record() *checkpoint.Record {
-	w.t.Helper()
-	w.starts++
-	r, err := w.make("").ShowCheckpoint(context.Background())
-	if err != nil || r == nil {
-		w.t.Fatalf("there is no checkpoint: %v", err)
-	}
-	return r
-}

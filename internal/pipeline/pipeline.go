@@ -107,11 +107,14 @@ type Pipeline struct {
 	mapper Mapper
 	topic  CheckpointTopic
 	file   Store
-	tables []string // sorted
+	// configured are the tables' names, sorted.
+	configured []string
 
 	// The following belong to the goroutine that runs the session.
 	identity outbox.Identity
 	cluster  string
+	tables   []string           // that records are written for: see adopt
+	added    *addedTables       // nil when there are none
 	last     *checkpoint.Record // what is committed; nil before the first one
 	msgs     outbox.Messages
 	letters  outbox.Messages
@@ -138,9 +141,11 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
 		mapper: cfg.Mapper,
 		topic:  cfg.Topic,
 		file:   cfg.File,
-		tables: checkpoint.Sorted(cfg.Tables),
 		memory: newMemory(),
+
+		configured: checkpoint.Sorted(cfg.Tables),
 	}
+	p.tables = p.configured
 	p.report.begin(cfg)
 	p.metrics = newMetrics(reg, &p.report, cfg)
 	return p
@@ -177,6 +182,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			continue
 		case errors.As(err, &invalid):
 			return err
+		case errors.Is(err, errExtended):
+			continue
 		case errors.Is(err, errRival):
 			p.log.Warn("stepping back to standby", "err", err)
 			p.restarted("rival")
@@ -203,19 +210,22 @@ func (p *Pipeline) session(ctx context.Context) error {
 		p.source.Close()
 		return err
 	}
-	err = p.stream(ctx, resume)
+	if p.added != nil {
+		err = p.extend(ctx)
+	} else {
+		err = p.stream(ctx, resume, p.cfg.Until)
+	}
 	p.sink.Close()
 	p.source.Close()
 	return err
 }
 
 // stream reads and publishes side by side: one goroutine reads the log into
-// batches, this one commits them, a third looks after the source.
-func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume) error {
-	if p.cfg.Until != "" {
-		if err := p.source.Until(ctx, p.cfg.Until); err != nil {
-			return err
-		}
+// batches, this one commits them, a third looks after the source. It ends with
+// outbox.ErrEnd at until, a position or "now"; "" is never.
+func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume, until string) error {
+	if err := p.source.Until(ctx, until); err != nil {
+		return err
 	}
 	reading, stopReading := context.WithCancelCause(ctx)
 	defer stopReading(errStop)
@@ -239,7 +249,7 @@ func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume) error {
 	asked := make(chan time.Time, 1) // when the stop was asked for
 	defer context.AfterFunc(ctx, func() { asked <- time.Now() })()
 	err := p.publishAll(ctx, h)
-	if err == nil || errors.Is(err, outbox.ErrEnd) || ctx.Err() != nil {
+	if ctx.Err() != nil || p.added == nil && (err == nil || errors.Is(err, outbox.ErrEnd)) {
 		p.setState(Stopping, "")
 	}
 	stopReading(errStop)

@@ -220,8 +220,8 @@ type snapshotHalted struct{ row *checkpoint.Halted }
 
 func (e snapshotHalted) Error() string { return e.row.Reason }
 
-// haltSnapshot ends a first start whose snapshot halted at a row: the record of
-// the first start names it.
+// haltSnapshot ends a start whose snapshot halted at a row: the record before
+// the snapshot names it.
 func (p *Pipeline) haltSnapshot(ctx context.Context, rec *checkpoint.Record, row *checkpoint.Halted) error {
 	published := "nothing of the snapshot is published"
 	if !p.cfg.Transactional {
@@ -230,7 +230,7 @@ func (p *Pipeline) haltSnapshot(ctx context.Context, rec *checkpoint.Record, row
 	refusal := refuseHalted(row, published)
 	// Nothing may be committed before the snapshot's own transaction is aborted
 	// for certain.
-	if !p.abandon(ctx) {
+	if !p.abandon(ctx, rec) {
 		return refusal
 	}
 	rec.Halted, rec.Time = row, time.Now().UTC()

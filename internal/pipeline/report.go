@@ -39,6 +39,7 @@ type report struct {
 	errors     []Trouble // the newest first
 	poison     map[string]uint64
 	refusal    string // its reason, while refused
+	adding     string // which tables are being added, for people
 	active     bool
 	sourceOK   bool
 	sinkOK     bool
@@ -106,7 +107,8 @@ func (r *report) failed(side string, err error) {
 func (r *report) recovered() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state, r.reason, r.sinkOK = Streaming, "", true
+	r.flow()
+	r.sinkOK = true
 }
 
 func (r *report) refuse(e *outbox.Refusal) {
@@ -156,8 +158,27 @@ func (r *report) streaming(h *outbox.Handoff) {
 	defer r.mu.Unlock()
 	r.handoff, r.hand, r.handOldest = h, nil, time.Time{}
 	if h != nil {
-		r.state, r.reason, r.refusal = Streaming, "", ""
+		r.flow()
+		r.refusal = ""
 		r.streamedBy++
+		r.turn = time.Now()
+	}
+}
+
+// flow sets the state in which batches flow. r.mu is held.
+func (r *report) flow() {
+	r.state, r.reason = Streaming, ""
+	if r.adding != "" {
+		r.state, r.reason = Snapshotting, r.adding
+	}
+}
+
+// extending notes that tables are being added; "" ends it.
+func (r *report) extending(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.adding = what; what != "" {
+		r.flow()
 		r.turn = time.Now()
 	}
 }

@@ -16,9 +16,9 @@ import (
 // transaction that moves the checkpoint; it is read from the log for that. It
 // returns the row and the record that was replaced.
 //
-// A row of the snapshot is not behind any position: the record of the first
-// start notes it, and the snapshot of the next start leaves it out, and with
-// keep puts it into the dead-letter topic.
+// A row of a snapshot is not behind any position: the record notes it, and the
+// snapshot of the next start leaves it out, and with keep puts it into the
+// dead-letter topic.
 //
 // A holder of the lock is a Refusal that names it. So is a name that did not
 // halt, or halted at a row with another id.
@@ -37,7 +37,7 @@ func (p *Pipeline) SkipHalted(ctx context.Context, id string, keep bool) (row *c
 	}
 	next := p.record(old.Resume())
 	next.Phase, next.Filter, next.SteppedOver = old.Phase, old.Filter, old.SteppedOver
-	if old.Phase == checkpoint.PhaseSnapshot {
+	if old.Phase == checkpoint.PhaseSnapshot || row.InSnapshot() {
 		next.SteppedOver = append(next.SteppedOver, checkpoint.SteppedOver{Table: row.Table, ID: row.ID, DeadLetter: keep})
 		return row, old, p.replace(ctx, next.Encode())
 	}
@@ -57,9 +57,10 @@ func (p *Pipeline) haltedAt(rec *checkpoint.Record, id string) (*checkpoint.Halt
 		return nil, outbox.Refuse("not_halted", "start it: if there is such a row it halts there again, and says so",
 			"%q has not halted at a row that cannot be published since its last checkpoint", p.cfg.Name)
 	}
-	if err := rec.Fits(p.cfg.Name, p.identity, p.cluster, p.tables); err != nil {
+	if err := rec.Fits(p.cfg.Name, p.identity, p.cluster, p.configured); err != nil {
 		return nil, err
 	}
+	p.adopt(rec)
 	if rec.Open != nil && rec.Open.Tables != checkpoint.TablesHash(p.tables) {
 		return nil, tablesChanged()
 	}

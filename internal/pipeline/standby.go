@@ -104,7 +104,7 @@ func (p *Pipeline) observe(ctx context.Context, s *staleness) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := rec.Fits(p.cfg.Name, p.identity, p.cluster, p.tables); err != nil {
+	if err := rec.Fits(p.cfg.Name, p.identity, p.cluster, p.configured); err != nil {
 		return false, err
 	}
 	p.observed(rec)

@@ -15,6 +15,7 @@ import (
 // was read before fencing.
 func (p *Pipeline) start(ctx context.Context) (outbox.Resume, error) {
 	p.last = nil
+	p.adopt(nil)
 
 	// 1. The configuration is valid: cmd has seen to it (status 2).
 
@@ -53,9 +54,10 @@ func (p *Pipeline) start(ctx context.Context) (outbox.Resume, error) {
 		return outbox.Resume{}, err
 	}
 	if rec != nil {
-		if err := rec.Fits(p.cfg.Name, p.identity, p.cluster, p.tables); err != nil {
+		if err := rec.Fits(p.cfg.Name, p.identity, p.cluster, p.configured); err != nil {
 			return outbox.Resume{}, err
 		}
+		p.adopt(rec)
 	}
 	p.sinkUp(true)
 	if err := p.evictFormer(ctx); err != nil {
@@ -150,7 +152,7 @@ func (p *Pipeline) fitting(rec *checkpoint.Record, err error) (*checkpoint.Recor
 	if rec == nil || err != nil {
 		return nil, err
 	}
-	return rec, rec.Fits(p.cfg.Name, p.identity, p.cluster, p.tables)
+	return rec, rec.Fits(p.cfg.Name, p.identity, p.cluster, p.configured)
 }
 
 // ready makes sure, with the lock held and before fencing, that a first start

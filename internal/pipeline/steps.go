@@ -18,6 +18,14 @@ const (
 	StepFirstProduced    Step = "first.produced"  // the snapshot's messages, not committed
 	StepFirstCommitted   Step = "first.committed" // record phase: streaming is committed
 
+	// While tables are added; see extend.go.
+	StepExtendPublication Step = "extend.publication" // the log brings their rows
+	StepExtendCaughtUp    Step = "extend.caught_up"   // read up to a moment ago, with the old list
+	StepExtendView        Step = "extend.view"        // the snapshot is open
+	StepExtendBoundary    Step = "extend.boundary"    // read exactly up to it, with the old list
+	StepExtendProduced    Step = "extend.produced"    // the snapshot's messages, not committed
+	StepExtendCommitted   Step = "extend.committed"   // the record with the new list is committed
+
 	StepMapped    Step = "commit.mapped"
 	StepJoined    Step = "commit.joined"
 	StepProduced  Step = "commit.produced"
