@@ -47,7 +47,8 @@ func (a *app) check(cmd *cobra.Command, output string) error {
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
 	defer cancel()
-	findings := p.source.Check(ctx)
+	list := p.checkList(ctx) // before: the source is asked about what is to be added
+	findings := append(p.source.Check(ctx), list...)
 	p.source.Close()
 	if p.kafka != nil {
 		findings = append(findings, p.kafka.Check(ctx)...)
@@ -63,6 +64,26 @@ func (a *app) check(cmd *cobra.Command, output string) error {
 		return fmt.Errorf("check: %d of %d requirements are not met", n, len(findings))
 	}
 	return nil
+}
+
+// checkList compares the configured tables with those of the checkpoint, where
+// there is one. What keeps it from being read shows in another finding.
+func (p *parts) checkList(ctx context.Context) []outbox.Finding {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout/6)
+	defer cancel()
+	added, removed, err := p.pipeline.ChangedTables(ctx)
+	if err != nil {
+		return nil
+	}
+	var r outbox.Findings
+	if len(added) > 0 {
+		r.OK("table list", "the next start adds %s: rows that are in the table are published (--snapshot initial), then what follows them", strings.Join(added, ", "))
+	}
+	if len(removed) > 0 {
+		r.Fail("table list", "configure it again, or tailer checkpoint forget-table TABLE gives up what of it is not published yet",
+			"the checkpoint is of table %s too, which is not configured any more: run refuses", strings.Join(removed, ", "))
+	}
+	return r.List
 }
 
 // checkDirectory tries what saving a checkpoint does: make a file beside it.

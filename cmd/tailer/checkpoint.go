@@ -13,10 +13,10 @@ import (
 )
 
 func (a *app) checkpointCommand() *cobra.Command {
-	cmd := group("checkpoint", `Look at the checkpoint, or change where the next start begins. set, skip and reset
-refuse (status 3) while an instance of the name is active.`)
-	cmd.Short = "show, set or reset the saved position, step over a row"
-	cmd.AddCommand(a.checkpointShow(), a.checkpointSet(), a.checkpointSkip(), a.checkpointReset())
+	cmd := group("checkpoint", `Look at the checkpoint, or change where the next start begins. set, skip,
+forget-table and reset refuse (status 3) while an instance of the name is active.`)
+	cmd.Short = "show, set or reset the saved position, step over a row, forget a table"
+	cmd.AddCommand(a.checkpointShow(), a.checkpointSet(), a.checkpointSkip(), a.checkpointForgetTable(), a.checkpointReset())
 	return cmd
 }
 
@@ -60,8 +60,8 @@ func (a *app) checkpointSet() *cobra.Command {
 		Long: `Make the next start stream from a position of the log, from the slot's confirmed
 position (Postgres), from where a Debezium connector stopped, or from now on. A
 position is an LSN, a GTID set, MariaDB's GTID position, or FILE:OFFSET of a
-binlog; or a record as show prints it and as set, skip and reset print the one
-that they replace, which may stand inside a transaction. Rows between the old and
+binlog; or a record as show prints it and as set, skip, forget-table and reset print
+the one that they replace, which may stand inside a transaction. Rows between the old and
 the new position are skipped, or published again. The position is proven against
 the server first; the record that is replaced is printed.
 
@@ -196,7 +196,7 @@ it. The record that is replaced is printed, in the form that set takes.
 With --dead-letter the row is read from the log once more and put into the
 dead-letter topic, in the transaction that moves the checkpoint.
 
-A snapshot (first start) publishes everything or nothing: there the row is noted,
+A snapshot (of a first start, or of a table that was added) publishes everything or nothing: there the row is noted,
 and the next start leaves it out, or puts it into the dead-letter topic.`,
 		Example: `  tailer checkpoint skip --id 2f6a7c1e-8a5e-4a53-9d0f-1f3a5b7c9d11 --config /etc/tailer.yaml
   tailer checkpoint skip --id 1042 --dead-letter --config /etc/tailer.yaml --output json`,
@@ -242,7 +242,7 @@ func (a *app) skipHalted(cmd *cobra.Command, id string, keep bool, output string
 	if cfg.Sink == config.SinkStdout && keep {
 		return nil // stdout has the dead letter, and is for nothing else
 	}
-	doc := checkpointSkipped{cfg.Name, old, skippedRow{row.Table, row.ID, row.Position}, old.Phase == checkpoint.PhaseSnapshot, nil}
+	doc := checkpointSkipped{cfg.Name, old, skippedRow{row.Table, row.ID, row.Position}, old.Phase == checkpoint.PhaseSnapshot || row.InSnapshot(), nil}
 	line := fmt.Sprintf("the next start of %s goes on behind the row with id %q of table %s at %s", cfg.Name, row.ID, row.Table, row.Position)
 	kept := ", which is in " + cfg.DeadLetterTopic + " now"
 	if doc.Snapshot {
