@@ -69,9 +69,7 @@ func (a *app) check(cmd *cobra.Command, output string) error {
 // checkList compares the configured tables with those of the checkpoint, where
 // there is one. What keeps it from being read shows in another finding.
 func (p *parts) checkList(ctx context.Context) []outbox.Finding {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout/6)
-	defer cancel()
-	added, removed, err := p.pipeline.ChangedTables(ctx)
+	added, removed, err := p.changedTables(ctx)
 	if err != nil {
 		return nil
 	}
@@ -84,6 +82,14 @@ func (p *parts) checkList(ctx context.Context) []outbox.Finding {
 			"the checkpoint is of table %s too, which is not configured any more: run refuses", strings.Join(removed, ", "))
 	}
 	return r.List
+}
+
+// changedTables is what differs between the configured tables and those of the
+// checkpoint; the source is then about those that were there before.
+func (p *parts) changedTables(ctx context.Context) (added, removed []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout/6)
+	defer cancel()
+	return p.pipeline.ChangedTables(ctx)
 }
 
 // checkDirectory tries what saving a checkpoint does: make a file beside it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -72,8 +73,18 @@ func (a *app) setup(cmd *cobra.Command, print bool, output string) error {
 // setUp creates what is missing and says so line by line, also beside an error.
 func setUp(ctx context.Context, cfg *config.Config, p *parts) (done []string, err error) {
 	defer p.source.Close()
+	added, _, err := p.changedTables(ctx)
+	if err != nil {
+		added = nil // what keeps the checkpoint from being read shows below
+	}
 	if done, err = p.source.Setup(ctx, cfg.Snapshot == config.SnapshotNever); err != nil {
 		return done, fmt.Errorf("set up the database: %w", err)
+	}
+	if len(added) > 0 {
+		if err := p.pipeline.PublishAdded(ctx); err != nil {
+			return done, fmt.Errorf("set up the database: %w", err)
+		}
+		done = append(done, "the log brings the rows of "+strings.Join(added, ", ")+", which the next start of run adds")
 	}
 	if p.kafka == nil {
 		return done, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -280,30 +281,56 @@ func TestAddingHaltsAndStepsOver(t *testing.T) {
 	}
 }
 
-// A crash behind the snapshot's rows publishes them again, and nothing is lost.
+// A crash behind the snapshot's rows, and before the record is saved, publishes
+// them again, and nothing is lost.
 func TestAddingAtLeastOnce(t *testing.T) {
-	once := func(c *pipeline.Config) {
-		c.Transactional = false
-		c.Sink.(*outboxtest.Client).AtLeastOnce = true
-	}
-	w := newWorld(t)
-	w.change = once
-	w.db.Insert(rows("a", 0, 4)...)
-	w.db.Insert(newRows("b", 0, 4)...)
-	w.finishOld()
-	w.both(once)
-	first := w.start("now", w.inserting(""))
-	w.br.Inject(outboxtest.Fault{Call: outboxtest.Produce, N: 4, Done: true, Then: first.crash})
-	w.end(first)
-	w.br.Inject()
-	w.finishOld()
-	_, got := w.br.Committed(topic)
-	for _, id := range w.db.Rows() {
-		if !slices.Contains(got, id) {
-			t.Errorf("%s is lost", id)
-		}
+	for _, file := range []bool{false, true} {
+		t.Run(fmt.Sprint("file=", file), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "checkpoint")
+			once := func(c *pipeline.Config) {
+				c.Transactional = false
+				c.Sink.(*outboxtest.Client).AtLeastOnce = true
+				if file {
+					c.Topic, c.File = nil, unlocked{checkpoint.NewFile(path)}
+				}
+			}
+			w := newWorld(t)
+			w.change = once
+			w.db.Insert(rows("a", 0, 4)...)
+			w.db.Insert(newRows("b", 0, 4)...)
+			w.finishOld()
+			w.both(once)
+			sent := func() int { _, got := w.br.Committed(topic); return len(got) }
+			old := sent()
+			first := w.start("now", func(i *instance) {
+				i.source.At = func(step string) error {
+					if step == "read" { // what is produced next is the snapshot
+						w.br.Inject(outboxtest.Fault{Call: outboxtest.Produce, N: 1, Done: true, Then: i.crash})
+					}
+					return nil
+				}
+			})
+			w.end(first)
+			w.br.Inject()
+			if rec := w.record(); slices.Contains(rec.Tables, "new") || sent() == old {
+				t.Errorf("%d rows were published behind %d, and the checkpoint is of %v", sent(), old, rec.Tables)
+			}
+			w.finishOld()
+			_, got := w.br.Committed(topic)
+			for _, id := range w.db.Rows() {
+				if !slices.Contains(got, id) {
+					t.Errorf("%s is lost", id)
+				}
+			}
+			if rec := w.record(); !slices.Contains(rec.Tables, "new") {
+				t.Errorf("the checkpoint is of %v", rec.Tables)
+			}
+		})
 	}
 }
+
+// unlocked hides the lock of a file, which a test's process keeps.
+type unlocked struct{ pipeline.Store }
 
 // record is the checkpoint.
 func (w *world) record() *checkpoint.Record {

@@ -76,16 +76,3 @@ func (p *Pipeline) forgettable(rec *checkpoint.Record, table string) error {
 	}
 	return nil
 }
-
-// ChangedTables compares the configured tables with those of the checkpoint, as
-// it is: the next start adds the one, and refuses because of the other. From
-// then on the source is about the tables that were there before. Nobody is
-// fenced, and nothing is changed.
-func (p *Pipeline) ChangedTables(ctx context.Context) (added, removed []string, err error) {
-	rec, err := p.ShowCheckpoint(ctx)
-	if err != nil || rec == nil || rec.Phase != checkpoint.PhaseStreaming {
-		return nil, nil, err
-	}
-	p.adopt(rec)
-	return rec.Added(p.configured), rec.Removed(p.configured), nil
-}
