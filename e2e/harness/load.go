@@ -24,6 +24,7 @@ import (
 type Load struct {
 	Seed       int64
 	Tables     []string // outbox tables; rows choose one at random
+	Apart      bool     // all rows of an aggregate are in the same table
 	Aggregates int
 	Types      int // aggregate types, one topic each
 	Writers    int
@@ -357,9 +358,14 @@ func (w *work) insert(ctx context.Context, n int) error {
 				value = nil
 			}
 			rows[i] = row{table, id, aggregate, w.seqs[aggregate], value}
+			if w.l.Apart {
+				rows[i].table = w.l.Tables[aggregate%len(w.l.Tables)]
+			}
 		}
-		if err := w.write(ctx, rows); err != nil {
-			return err
+		for _, part := range byTable(rows) {
+			if err := w.write(ctx, part); err != nil {
+				return err
+			}
 		}
 		n -= chunk
 		w.rows += chunk
@@ -367,6 +373,21 @@ func (w *work) insert(ctx context.Context, n int) error {
 	return nil
 }
 
+// byTable takes rows apart by their table, keeping their order in each.
+func byTable(rows []row) (parts [][]row) {
+	at := map[string]int{}
+	for _, r := range rows {
+		i, known := at[r.table]
+		if !known {
+			i, parts = len(parts), append(parts, nil)
+			at[r.table] = i
+		}
+		parts[i] = append(parts[i], r)
+	}
+	return parts
+}
+
+// write inserts rows of one table.
 func (w *work) write(ctx context.Context, rows []row) error {
 	var outbox, expected []any
 	for _, r := range rows {
