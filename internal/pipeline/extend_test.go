@@ -281,6 +281,35 @@ func TestAddingHaltsAndStepsOver(t *testing.T) {
 	}
 }
 
+// A row of the old table halts before the snapshot: it is numbered by the old
+// list, and stepped over under it.
+func TestAddingStepsOverARowOfTheOldTable(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		t.Run(fmt.Sprint("keep=", keep), func(t *testing.T) {
+			w := streamed(t)
+			w.db.Insert("new.b-5", "a-5", "new.b-6", "a-6", "new.b-7", "a-7")
+			w.both()
+			refusal(t, w.end(w.start("now", bad("a-6"))), "poison", "a-6", "everything before it is published")
+			if rec := w.record(); rec.Halted == nil || rec.Halted.Ordinal != 2 || rec.Halted.InSnapshot() {
+				t.Fatalf("the record is %s", rec.Encode())
+			}
+			if _, _, err := w.idle().SkipHalted(context.Background(), "a-6", keep); err != nil {
+				t.Fatal(err)
+			}
+			if rec := w.record(); !slices.Equal(rec.Tables, []string{"outbox"}) {
+				t.Fatalf("the record is %s", rec.Encode())
+			}
+			w.finishOld()
+			w.checkBoth("a-6")
+			if keep {
+				w.checkLetters("a-6")
+			} else {
+				w.checkLetters()
+			}
+		})
+	}
+}
+
 // A crash behind the snapshot's rows, and before the record is saved, publishes
 // them again, and nothing is lost.
 func TestAddingAtLeastOnce(t *testing.T) {
