@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -99,7 +100,20 @@ func TestSeveralHosts(t *testing.T) {
 			if !strings.Contains(strings.Join(s.behind, "; "), "although it is a replica") {
 				t.Errorf("%q", s.behind)
 			}
+			told := ""
+			for _, f := range s.Check(p.ctx()) {
+				told += fmt.Sprintf("%v %s: %s\n", f.Level, f.What, f.Found)
+			}
+			for _, want := range []string{
+				"warn host " + silent + ": it cannot be followed", "warn host " + nobody + ": it cannot be followed",
+				"warn host " + r.url.Host + ": it can be written to, although", "ok host " + p.url.Host + ": it can be written to",
+			} {
+				if !strings.Contains(told, want) {
+					t.Errorf("check does not say %q:\n%s", want, told)
+				}
+			}
 			r.exec("set global read_only = on")
+			connect(p)
 
 			// The primary is demoted; nobody follows it yet.
 			p.exec("set global read_only = on")
