@@ -144,6 +144,19 @@ type Watcher interface {
 	Behind(p, end outbox.Position) float64
 }
 
+// Cleaner deletes rows that were published, on a connection of its own, beside
+// Stream. No statement of it waits long for a lock of the application's, nor
+// keeps one for long. Its errors end nothing: the caller tries again later.
+type Cleaner interface {
+	// Aged picks at most limit rows of a configured table that have outlived
+	// the retention, the oldest first where that is cheap to find.
+	Aged(ctx context.Context, table, limit int) (outbox.Aged, error)
+	// Delete deletes those of the rows that are still what they were when they
+	// were picked, leaves those out that somebody holds locked, and returns how
+	// many are gone. Call it only once the checkpoint has reached a.UpTo.
+	Delete(ctx context.Context, a outbox.Aged) (deleted int, err error)
+}
+
 // Mapper turns rows into messages.
 type Mapper interface {
 	// Map appends a message for every row of b to m, in order; rows that

@@ -21,6 +21,7 @@ type metrics struct {
 	batchRows prometheus.Histogram
 	restarts  *prometheus.CounterVec
 	traffic   *traffic
+	cleanup   *cleanupMetrics // nil without a Cleaner
 	// What was counted and not yet added, by table.
 	readN, sentN []int
 }
@@ -61,6 +62,9 @@ func newMetrics(reg prometheus.Registerer, r *report, cfg Config) *metrics {
 		m.restarts.WithLabelValues(reason)
 	}
 	reg.MustRegister(read, sent, m.poison, m.latency, m.batchRows, m.restarts, &gauges{report: r})
+	if cfg.Cleaner != nil {
+		m.cleanup = newCleanupMetrics(reg, cfg.Tables)
+	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "tailer_info", Help: "Always 1; what this instance joins.",
 	}, []string{"name", "source", "sink"})
@@ -110,6 +114,7 @@ func (m *metrics) flush() {
 func (p *Pipeline) committed(b *outbox.Batch, m *outbox.Messages, try attempt) {
 	p.last = try.next
 	p.checkpointed(try.next)
+	p.mayClean()
 	if len(b.Rows) == 0 {
 		return
 	}

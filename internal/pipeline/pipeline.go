@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,6 +69,10 @@ type Config struct {
 	// UnreadyBytes is how much log the source may keep for us while this is
 	// ready; 0 for any amount.
 	UnreadyBytes int64
+	// Cleaner deletes published rows; nil keeps them.
+	Cleaner Cleaner
+	// Retention is how old they get; it paces the search for them.
+	Retention time.Duration
 }
 
 // DefaultLimits bounds a batch. Three of them are in use. With 5,000 rows the
@@ -122,6 +127,8 @@ type Pipeline struct {
 	fences   int
 	left     leftOut
 	force    bool // the lock's holder is to be fenced and evicted
+
+	durable atomic.Pointer[outbox.Position] // the newest checkpoint's, for cleanUp
 
 	report  // what others may see; locked inside
 	metrics *metrics
@@ -221,8 +228,9 @@ func (p *Pipeline) session(ctx context.Context) error {
 }
 
 // stream reads and publishes side by side: one goroutine reads the log into
-// batches, this one commits them, a third looks after the source. It ends with
-// outbox.ErrEnd at until, a position or "now"; "" is never.
+// batches, this one commits them, a third looks after the source, a fourth
+// deletes what is published and old. It ends with outbox.ErrEnd at until, a
+// position or "now"; "" is never.
 func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume, until string) error {
 	if err := p.source.Until(ctx, until); err != nil {
 		return err
@@ -245,6 +253,11 @@ func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume, until strin
 			stopReading(err)
 		}
 	}()
+	cleaned := make(chan struct{})
+	go func() { // owner: this function, which waits for cleaned
+		defer close(cleaned)
+		p.cleanUp(reading)
+	}()
 
 	asked := make(chan time.Time, 1) // when the stop was asked for
 	defer context.AfterFunc(ctx, func() { asked <- time.Now() })()
@@ -255,6 +268,7 @@ func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume, until strin
 	stopReading(errStop)
 	<-read
 	<-watched
+	<-cleaned // before the lock goes with its session
 	if cause := context.Cause(reading); errors.Is(err, context.Canceled) && cause != nil {
 		err = cause
 	}

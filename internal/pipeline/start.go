@@ -81,6 +81,7 @@ func (p *Pipeline) start(ctx context.Context) (outbox.Resume, error) {
 	reached(StepProved)
 	p.last = rec
 	p.checkpointed(rec)
+	p.mayClean()
 	p.log.Info("streaming", "position", rec.Position, "source", id.ID, "server_version", id.Version)
 
 	// 8. Stream.
