@@ -46,6 +46,10 @@ type Config struct {
 	// and whenever the log describes one anew. Its error is an *outbox.Invalid;
 	// nil takes every table.
 	Check func(*outbox.Shape) error
+	// Cleanup says that published rows are going to be deleted, once they are
+	// older than CleanupAfter: Connect then checks that they can be found.
+	Cleanup      bool
+	CleanupAfter time.Duration
 }
 
 // Table is an outbox table and the columns that are wanted of it.
@@ -57,6 +61,9 @@ type Table struct {
 	// Optional tells, by Columns, which may be missing from the table; nil
 	// means none. Shape marks them.
 	Optional []bool
+	// CleanupColumn holds when a row was inserted; "" makes every row old
+	// enough for the clean-up.
+	CleanupColumn string
 }
 
 // String is the name for people: schema.name.
@@ -66,7 +73,8 @@ func (t Table) quoted() string { return quoteIdent(t.Schema) + "." + quoteIdent(
 
 // Source reads one PostgreSQL database. It implements the pipeline's Source;
 // its methods may be called from one goroutine at a time, except Confirm,
-// Locked, Watch and Gauges, which may run beside Stream.
+// Locked, Watch and Gauges, and either Aged or Delete, which may run beside
+// Stream.
 type Source struct {
 	cfg Config
 	log *slog.Logger
@@ -85,6 +93,9 @@ type Source struct {
 	conf   atomic.Uint64 // the LSN that the checkpoint holds; only ever raised while connected
 	live   atomic.Pointer[stream]
 	remain remaining // of the newest refusal
+
+	clean       *session     // opened at the first Aged or Delete
+	cleanTables []tableFacts // as that session found them
 
 	watchMu sync.Mutex // guards good and the opening of watch
 	good    lsn        // the log's end when Watch last found everything in order

@@ -50,6 +50,11 @@ func (s *Source) Connect(ctx context.Context) (outbox.Identity, error) {
 			}
 			return outbox.Identity{}, err
 		}
+		if s.cfg.Cleanup && !s.worked { // later the clean-up says so itself, and tailer goes on
+			if err := s.cleanable(t, &f); err != nil {
+				return outbox.Identity{}, err
+			}
+		}
 		s.tables = append(s.tables, f)
 	}
 	s.id, s.worked = id, true
@@ -167,6 +172,7 @@ func (s *Source) Close() {
 	}
 	s.ctl.close()
 	s.lock.close()
+	s.dropCleanSession()
 	s.watchMu.Lock()
 	s.watch.close()
 	s.watch, s.good = nil, 0

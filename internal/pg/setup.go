@@ -72,6 +72,17 @@ func (s *Source) SetupSQL() []string {
 			out = append(out, "GRANT USAGE ON SCHEMA "+quoteIdent(t.Schema)+" TO "+q+";")
 		}
 	}
+	if s.cfg.Cleanup {
+		out = append(out, "-- for --cleanup (locking a row takes the right to update a column; tailer updates none):")
+		for _, g := range s.cleanupGrants() {
+			out = append(out, g+";")
+		}
+		for _, t := range s.cfg.Tables {
+			if t.CleanupColumn != "" {
+				out = append(out, "-- unless an index begins with that column: "+cleanupIndex(t, "r")+";")
+			}
+		}
+	}
 	return append(out,
 		"-- for the first start's snapshot:",
 		s.grantSelectSQL()+";",

@@ -28,20 +28,28 @@ func (s *Source) Until(ctx context.Context, until string) error {
 	if err != nil {
 		return err
 	}
+	s.until, err = logEnd(ctx, x)
+	return err
+}
+
+// logEnd is the end of the log, which the stream is going to get past: every
+// row that could be seen before lies in front of it.
+func logEnd(ctx context.Context, x *session) (lsn, error) {
 	r, err := x.row(ctx, `select pg_current_wal_insert_lsn()`)
 	if err != nil {
-		return fmt.Errorf("ask for the log's end: %w", err)
+		return 0, fmt.Errorf("ask for the log's end: %w", err)
 	}
-	if s.until, err = parseLSN(r[0]); err != nil {
-		return fmt.Errorf("ask for the log's end: %w", err)
+	end, err := parseLSN(r[0])
+	if err != nil {
+		return 0, fmt.Errorf("ask for the log's end: %w", err)
 	}
 	// An idle server never gets past its own end: a transaction with a number
 	// leaves the record of its commit, which the server flushes soon. A message
 	// in the log would be seen, and published, by other readers.
 	if _, err := x.query(ctx, `select pg_current_xact_id()`); err != nil {
-		return fmt.Errorf("move the log past its end: %w", err)
+		return 0, fmt.Errorf("move the log past its end: %w", err)
 	}
-	return nil
+	return end, nil
 }
 
 // Example shows what a position looks like.
