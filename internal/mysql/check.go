@@ -205,6 +205,9 @@ func (s *Source) checkTables(ctx context.Context, x *session, r *outbox.Findings
 			r.Warn(what, "ALTER TABLE "+t.quoted()+" ADD PRIMARY KEY (...)", "it has no primary key: a snapshot comes in no particular order")
 		}
 		s.checkSelect(ctx, x, r, t, &f)
+		if s.cfg.Cleanup {
+			s.checkCleanup(ctx, x, r, i, &f)
+		}
 	}
 }
 

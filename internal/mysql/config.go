@@ -51,6 +51,10 @@ type Config struct {
 	// where its error is passed on, and when the log describes the table
 	// differently, where it is refused. nil asks nobody.
 	Check func(*outbox.Shape) error
+	// Cleanup says that published rows are going to be deleted, once they are
+	// older than CleanupAfter: Connect then checks that they can be found.
+	Cleanup      bool
+	CleanupAfter time.Duration
 	// Tables are the outbox tables; the index is outbox.Shape.Table.
 	Tables []Table
 }
@@ -65,6 +69,9 @@ type Table struct {
 	// Optional tells, by Columns, which may be missing from the table; nil
 	// means none. Shape marks them.
 	Optional []bool
+	// CleanupColumn holds when a row was inserted; "" makes every row old
+	// enough for the clean-up.
+	CleanupColumn string
 }
 
 // String is the name for people: schema.name.
@@ -77,7 +84,8 @@ func (t Table) quoted() string { return quoteIdent(t.Schema) + "." + quoteIdent(
 
 // Source reads one MySQL or MariaDB database. It implements the pipeline's
 // Source; its methods may be called from one goroutine at a time, except
-// Confirm, Locked, Watch and Gauges, which may run beside Stream.
+// Confirm, Locked, Watch and Gauges, and either Aged or Delete, which may run
+// beside Stream.
 type Source struct {
 	cfg  Config
 	log  *slog.Logger
@@ -111,6 +119,9 @@ type Source struct {
 	collations map[int]string
 
 	dump atomic.Uint32 // connection id of the newest stream, 0 without one
+
+	clean       *session     // opened at the first Aged or Delete
+	cleanTables []tableFacts // as that session found them
 
 	watchMu sync.Mutex // guards good and the opening of watch
 	good    string     // the log's end when Watch last found everything in order

@@ -36,6 +36,13 @@ func (s *Source) Connect(ctx context.Context) (outbox.Identity, error) {
 	if s.tables, err = s.loadTables(ctx, s.ctl, s.worked); err != nil {
 		return outbox.Identity{}, err
 	}
+	if s.cfg.Cleanup && !s.worked { // later the clean-up says so itself, and tailer goes on
+		for i, t := range s.cfg.Tables {
+			if err := s.cleanable(t, &s.tables[i]); err != nil {
+				return outbox.Identity{}, err
+			}
+		}
+	}
 	end, err := s.end(ctx, s.ctl)
 	if err != nil {
 		return outbox.Identity{}, err
@@ -400,6 +407,7 @@ func (s *Source) Close() {
 		cancel()
 	}
 	s.lock.close()
+	s.dropCleanSession()
 	s.watchMu.Lock()
 	s.watch.close()
 	s.watch, s.good = nil, ""

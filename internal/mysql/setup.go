@@ -57,6 +57,17 @@ func (s *Source) SetupSQL() []string {
 		}
 		out = append(out, g+";")
 	}
+	if s.cfg.Cleanup {
+		out = append(out, "-- for --cleanup:")
+		for _, g := range s.cleanupGrants(account) {
+			out = append(out, g+";")
+		}
+		for _, t := range s.cfg.Tables {
+			if t.CleanupColumn != "" {
+				out = append(out, "-- unless an index begins with that column: "+cleanupIndex(t)+";")
+			}
+		}
+	}
 	out = append(out, "-- settings, in the configuration file too (RDS and Aurora: in the parameter group):",
 		"SET GLOBAL binlog_format = 'ROW';", "SET GLOBAL binlog_row_image = 'FULL';", "SET GLOBAL binlog_row_metadata = 'FULL';")
 	if mariadb {
