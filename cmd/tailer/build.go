@@ -61,6 +61,9 @@ func build(cfg *config.Config, log *slog.Logger, stdout io.Writer) (*parts, erro
 	} else if p.kafka != nil {
 		joined.Topic = p.kafka
 	}
+	if cfg.Cleanup {
+		joined.Cleaner = p.source
+	}
 	p.pipeline = pipeline.New(joined, log, p.registry)
 	return p, nil
 }
@@ -87,6 +90,7 @@ func settings(cfg *config.Config) pipeline.Config {
 		DeadLetterTopic:    cfg.DeadLetterTopic,
 		OnRefusal:          cfg.OnRefusal,
 		UnreadyBytes:       int64(cfg.SlotWALUnreadyBytes),
+		Retention:          cfg.CleanupAfter,
 	}
 }
 

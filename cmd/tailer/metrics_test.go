@@ -27,12 +27,12 @@ const (
 
 var descText = regexp.MustCompile(`^Desc\{fqName: "((?:tailer|process)_\w+)", help: (".*"), unit: "", constLabels: \{\}, variableLabels: \{(.*)\}\}$`)
 
-// metricsTable is what a tailer that publishes to Kafka registers.
+// metricsTable is what a tailer that publishes to Kafka, and cleans up, registers.
 func metricsTable(t *testing.T) string {
 	t.Helper()
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	config.AddFlags(flags, config.Run)
-	if err := flags.Parse([]string{"--source-url=postgres://u@127.0.0.1/db", "--kafka-brokers=127.0.0.1:9"}); err != nil {
+	if err := flags.Parse([]string{"--source-url=postgres://u@127.0.0.1/db", "--kafka-brokers=127.0.0.1:9", "--cleanup", "--cleanup-after=0"}); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(config.Run, flags, nil)

@@ -16,6 +16,7 @@ import (
 // beside run do with it. pg.Source and mysql.Source are such.
 type source interface {
 	pipeline.Source
+	pipeline.Cleaner
 	// Check is the preflight. It opens what it needs; Close closes it.
 	Check(ctx context.Context) []outbox.Finding
 	// Setup creates what is missing, and says so line by line; withAnchor asks
@@ -64,9 +65,11 @@ func newPostgres(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (
 		Publication: cfg.PgPublication,
 		Temporary:   keepsNothing(cfg),
 		Check:       mapper.Check,
+		Cleanup:     cfg.Cleanup, CleanupAfter: cfg.CleanupAfter,
 	}
 	for i, t := range cfg.Tables {
-		c.Tables = append(c.Tables, pg.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i), Optional: mapper.Optional(i)})
+		c.Tables = append(c.Tables, pg.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i), Optional: mapper.Optional(i),
+			CleanupColumn: t.CleanupColumn})
 	}
 	if err := pg.Validate(c); err != nil {
 		return nil, err
@@ -83,9 +86,11 @@ func newMySQL(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (sou
 		NoSnapshot: cfg.Snapshot == config.SnapshotNever,
 		Temporary:  keepsNothing(cfg),
 		Check:      mapper.Check,
+		Cleanup:    cfg.Cleanup, CleanupAfter: cfg.CleanupAfter,
 	}
 	for i, t := range cfg.Tables {
-		c.Tables = append(c.Tables, mysql.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i), Optional: mapper.Optional(i)})
+		c.Tables = append(c.Tables, mysql.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i), Optional: mapper.Optional(i),
+			CleanupColumn: t.CleanupColumn})
 	}
 	if err := mysql.Validate(c); err != nil {
 		return nil, err

@@ -121,6 +121,11 @@ type Config struct {
 	// DeadLetterTopic is where rows go that cannot be published, if they go
 	// anywhere.
 	DeadLetterTopic string
+	// Cleanup deletes published rows that are older than CleanupAfter.
+	// CleanupColumn is where a table has no own.
+	Cleanup       bool
+	CleanupAfter  time.Duration
+	CleanupColumn string
 	// Until is "", "now" or a position at which to stop.
 	Until string
 
@@ -147,6 +152,8 @@ type Table struct {
 	Name   string
 	// Mapping says what becomes of its rows; its Name is not filled in.
 	Mapping mapping.Table
+	// CleanupColumn holds when a row was inserted; "" when no age is asked for.
+	CleanupColumn string
 }
 
 // String is "schema.name".

@@ -68,6 +68,7 @@ func TestDefaults(t *testing.T) {
 		Snapshot:                SnapshotInitial,
 		SnapshotMaxRows:         1_000_000,
 		OnPoison:                "halt",
+		CleanupAfter:            24 * time.Hour,
 		OnRefusal:               "exit",
 		DeadLetterTopic:         "tailer-dead-letter.tailer-shop",
 		HTTPAddr:                "127.0.0.1:8245",
@@ -80,6 +81,19 @@ func TestDefaults(t *testing.T) {
 	}
 	if !c.Transactional() {
 		t.Error("not transactional")
+	}
+}
+
+// What the clean-up takes without a message of tailer's is pointed out; without
+// it nothing is said.
+func TestCleanupWarnings(t *testing.T) {
+	args := []string{"--source-url", testURL, "--kafka-brokers=k:1", "--snapshot=never", "--on-poison=dead-letter", "--cleanup-after=0"}
+	if c := mustLoad(t, args, nil); len(c.Warnings) != 0 {
+		t.Errorf("without --cleanup: %q", c.Warnings)
+	}
+	c := mustLoad(t, append(args, "--cleanup"), nil)
+	if len(c.Warnings) != 2 || !strings.Contains(c.Warnings[0], "--snapshot never") || !strings.Contains(c.Warnings[1], "--on-poison dead-letter") {
+		t.Errorf("got %q", c.Warnings)
 	}
 }
 
@@ -333,6 +347,12 @@ func TestBad(t *testing.T) {
 			"--checkpoint-topic: is not allowed with --sink stdout; allowed is --checkpoint-file"},
 		{"require of stdout", stdout("--require-checkpoint"), nil,
 			"--require-checkpoint: is not allowed with --sink stdout without --checkpoint-file, which keeps none"},
+		{"clean-up of stdout", stdout("--cleanup", "--cleanup-after=0"), nil,
+			"--cleanup: is not allowed with --sink stdout without --checkpoint-file: no checkpoint says what was published"},
+		{"clean-up without a column", with("--cleanup", "--outbox-table=a.b"), nil,
+			"--cleanup-column: is required with --cleanup: the column of a.b that holds when a row was inserted; without one, --cleanup-after 0 deletes rows as soon as they are published"},
+		{"clean-up of the future", with("--cleanup", "--cleanup-after=-1h"), nil,
+			"--cleanup-after: -1h0m0s is negative"},
 		{"interval", with("--commit-interval=5"), nil,
 			`--commit-interval: "5" is not a duration such as 5ms, 15s or 1m`},
 		{"interval range", with("--commit-interval=2m"), nil,
@@ -385,7 +405,7 @@ func TestBadFile(t *testing.T) {
 		{"tables empty", "tables: []\n", "--config: t.yaml:1: tables is a list of tables, each with table and columns"},
 		{"table missing", "tables:\n- columns: {id: x}\n", "--config: t.yaml:2: an element of tables has no table"},
 		{"table form", "tables:\n- table: outbox\n", `--config: t.yaml:2: table "outbox" is not schema.name, without quotes, each at most 63 bytes`},
-		{"table key", "tables:\n- table: a.b\n  column: x\n", `--config: t.yaml:3: unknown key "column"; did you mean columns? allowed are table, columns, topic, key, id-header, context-headers, headers, attributes, envelope, missing-columns, tombstone-on-empty-payload, expand-json, expand-json-nulls, schema-name, uuid-columns, formats, types`},
+		{"table key", "tables:\n- table: a.b\n  column: x\n", `--config: t.yaml:3: unknown key "column"; did you mean columns? allowed are table, columns, topic, key, id-header, context-headers, headers, attributes, envelope, missing-columns, tombstone-on-empty-payload, expand-json, expand-json-nulls, schema-name, uuid-columns, formats, types, cleanup-column`},
 		{"column", "tables:\n- table: a.b\n  columns:\n    aggregate-id: x\n", `--config: t.yaml:4: unknown key "aggregate-id"; did you mean aggregateid? allowed are id, aggregatetype, aggregateid, payload, timestamp, partition, schema-version, traceparent`},
 		{"column value", "tables:\n- table: a.b\n  columns: {id: [x]}\n", "--config: t.yaml:3: id is a name"},
 		{"columns form", "tables:\n- table: a.b\n  columns: x\n", "--config: t.yaml:3: columns is not a mapping of keys to values"},

@@ -119,7 +119,7 @@ func (c *Config) readTables(f *file, set settings) error {
 		if err != nil {
 			return f.bad(e.line, "table %s", err)
 		}
-		t.Mapping = e.mapping
+		t.Mapping, t.CleanupColumn = e.mapping, e.cleanup
 		c.Tables = append(c.Tables, t)
 	}
 	if len(f.tables) > 0 {
@@ -178,6 +178,13 @@ func (c *Config) derive(set settings) {
 			setDefault(&c.CheckpointTopic, "tailer-checkpoint."+c.Name)
 		}
 		setDefault(&c.DeadLetterTopic, "tailer-dead-letter."+c.Name)
+	}
+	for i := range c.Tables {
+		if c.CleanupAfter > 0 {
+			setDefault(&c.Tables[i].CleanupColumn, c.CleanupColumn)
+		} else {
+			c.Tables[i].CleanupColumn = "" // every row is old enough
+		}
 	}
 	if _, given := set["delivery"]; !given && c.Sink == SinkStdout {
 		c.Delivery = AtLeastOnce // stdout knows no transactions

@@ -14,7 +14,7 @@ import (
 // tableKeys are the keys of one element of tables, in the order in which
 // documents show them.
 var tableKeys = []string{"table", "columns", "topic", "key", "id-header", "context-headers", "headers", "attributes", "envelope", "missing-columns",
-	"tombstone-on-empty-payload", "expand-json", "expand-json-nulls", "schema-name", "uuid-columns", "formats", "types"}
+	"tombstone-on-empty-payload", "expand-json", "expand-json-nulls", "schema-name", "uuid-columns", "formats", "types", "cleanup-column"}
 
 // columnNames are the keys of a table's columns.
 var columnNames = []string{"id", "aggregatetype", "aggregateid", "payload", "timestamp", "partition", "schema-version", "traceparent"}
@@ -24,6 +24,7 @@ type tableEntry struct {
 	line    int
 	table   string
 	mapping mapping.Table
+	cleanup string // its cleanup-column
 }
 
 func (f *file) readTables(n *yaml.Node) error {
@@ -95,6 +96,8 @@ func (f *file) readTable(t *tableEntry, key string, n *yaml.Node) error {
 		})
 	case "formats":
 		return f.formats(m, n)
+	case "cleanup-column":
+		return f.name(n, key, &t.cleanup)
 	}
 	return f.types(m, n) // the key is types: eachKey knows no other
 }

@@ -31,15 +31,16 @@ tables:
     schema-name: shop.app.events
     formats: {key: string, value: json-schema, headers: simple}
     uuid-columns: [event_id, ref]
+    cleanup-column: occurred
     types: {binary: hex, decimal: string, unsigned-bigint: precise, time: isostring}
   - table: app.more
     topic: "more.{region}"
   - table: app.regex
     topic: {replacement: all}
 `)
-	c := mustLoad(t, []string{"--config", path, "--source-url", testURL}, nil)
+	c := mustLoad(t, []string{"--config", path, "--source-url", testURL, "--cleanup-column=created_at"}, nil)
 	want := []Table{
-		{Schema: "app", Name: "events", Mapping: mapping.Table{
+		{Schema: "app", Name: "events", CleanupColumn: "occurred", Mapping: mapping.Table{
 			ID: "event_id", Payload: "body", Timestamp: "created", Partition: "p", SchemaVersion: "v", Traceparent: "trace",
 			Topic: mapping.Topic{Regex: "(.*)", Replacement: "x.$1"}, Key: "{a}-{b}", IDHeader: "eventId",
 			Headers: []mapping.Header{{Column: "type", Name: "eventType"}, {Name: "source", Value: "shop"},
@@ -50,8 +51,8 @@ tables:
 			KeyFormat: mapping.FormatString, ValueFormat: mapping.FormatJSONSchema, HeaderFormat: mapping.FormatSimple,
 			Modes: connect.Modes{Binary: "hex", Decimal: "string", UnsignedBigint: "precise", Time: "isostring"},
 		}},
-		{Schema: "app", Name: "more", Mapping: mapping.Table{Topic: mapping.Topic{Template: "more.{region}"}}},
-		{Schema: "app", Name: "regex", Mapping: mapping.Table{
+		{Schema: "app", Name: "more", CleanupColumn: "created_at", Mapping: mapping.Table{Topic: mapping.Topic{Template: "more.{region}"}}},
+		{Schema: "app", Name: "regex", CleanupColumn: "created_at", Mapping: mapping.Table{
 			Topic: mapping.Topic{Regex: "(?<routedByValue>.*)", Replacement: "all"}}},
 	}
 	if !reflect.DeepEqual(c.Tables, want) {

@@ -37,6 +37,11 @@ func (c *Config) validate(cmd Command, set settings) error {
 			return err
 		}
 	}
+	if c.Cleanup && cmd&(Run|Check|Setup) != 0 {
+		if err := c.validateCleanup(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case c.MaxRowBytes < 1<<10 || c.MaxRowBytes > 1<<30:
 		return invalid("max-row-bytes", "%s is not between 1k and 1GiB", c.MaxRowBytes)
@@ -134,6 +139,29 @@ func (c *Config) validateSink() error {
 		return invalid("require-checkpoint", "is not allowed with --sink stdout without --checkpoint-file, which keeps none")
 	case !kafka && len(c.KafkaBrokers) > 0:
 		c.Warnings = append(c.Warnings, "--kafka-brokers is not used with --sink stdout")
+	}
+	return nil
+}
+
+// validateCleanup makes sure that what is to be deleted can be told, and points
+// out which rows are deleted although no message of tailer's holds them.
+func (c *Config) validateCleanup() error {
+	switch {
+	case c.Sink != SinkKafka && c.CheckpointFile == "":
+		return invalid("cleanup", "is not allowed with --sink stdout without --checkpoint-file: no checkpoint says what was published")
+	case c.CleanupAfter < 0:
+		return invalid("cleanup-after", "%s is negative", c.CleanupAfter)
+	}
+	for _, t := range c.Tables {
+		if c.CleanupAfter > 0 && t.CleanupColumn == "" {
+			return invalid("cleanup-column", "is required with --cleanup: the column of %s that holds when a row was inserted; without one, --cleanup-after 0 deletes rows as soon as they are published", t)
+		}
+	}
+	if c.Snapshot == SnapshotNever {
+		c.Warnings = append(c.Warnings, "--cleanup deletes also rows that were in the tables before the first start, which --snapshot never does not publish")
+	}
+	if c.OnPoison != "halt" {
+		c.Warnings = append(c.Warnings, "--cleanup deletes also rows that --on-poison "+c.OnPoison+" left out; `tailer replay` does not find those any more that were too large for the dead-letter topic")
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (s *Source) Aged(ctx context.Context, table, limit int) (outbox.Aged, error
 	if err == nil && len(rows) > 0 {
 		// Asked for behind the rows: what they were seen by is in the log.
 		var end lsn
-		end, err = logEnd(ctx, x)
+		end, err = insertEnd(ctx, x)
 		a.UpTo, a.Rows = position(end), rows
 	}
 	if err != nil {

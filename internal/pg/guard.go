@@ -62,7 +62,7 @@ func (s *Source) proveSlot(ctx context.Context, x *session, at lsn) error {
 		return err
 	}
 	if !sl.exists {
-		end, err := logEnd(ctx, x)
+		end, err := flushedEnd(ctx, x)
 		if err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ func (s *Source) proveSlot(ctx context.Context, x *session, at lsn) error {
 		return err
 	}
 	if why := sl.lost(); why != "" {
-		end, err := logEnd(ctx, x)
+		end, err := flushedEnd(ctx, x)
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (s *Source) proveSlot(ctx context.Context, x *session, at lsn) error {
 // published already (a standby that lagged was promoted, a backup restored),
 // and new rows would be skipped until its log has grown past the checkpoint.
 func (s *Source) proveEnd(ctx context.Context, x *session, at, final lsn) error {
-	end, err := logEnd(ctx, x)
+	end, err := flushedEnd(ctx, x)
 	if err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func (s *Source) proveEnd(ctx context.Context, x *session, at, final lsn) error 
 	return nil
 }
 
-// logEnd is how far the server's log reaches.
-func logEnd(ctx context.Context, x *session) (lsn, error) {
+// flushedEnd is how far the server's log reaches on its disk.
+func flushedEnd(ctx context.Context, x *session) (lsn, error) {
 	row, err := x.row(ctx, `select pg_current_wal_flush_lsn()`)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the log's end: %w", err)

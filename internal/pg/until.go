@@ -28,13 +28,13 @@ func (s *Source) Until(ctx context.Context, until string) error {
 	if err != nil {
 		return err
 	}
-	s.until, err = logEnd(ctx, x)
+	s.until, err = insertEnd(ctx, x)
 	return err
 }
 
-// logEnd is the end of the log, which the stream is going to get past: every
+// insertEnd is the end of the log, which the stream is going to get past: every
 // row that could be seen before lies in front of it.
-func logEnd(ctx context.Context, x *session) (lsn, error) {
+func insertEnd(ctx context.Context, x *session) (lsn, error) {
 	r, err := x.row(ctx, `select pg_current_wal_insert_lsn()`)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the log's end: %w", err)
