@@ -69,12 +69,12 @@ func TestCleanUpDeletesWhatIsPublishedAndOld(t *testing.T) {
 
 	r := c.Follow(harness.Topic(c.Type))
 	run := c.Start(options...)
-	left(t, c, 0, 60*time.Second)
+	left(t, c, 0, 120*time.Second)
 	young := book.Insert("a", "young")
 	c.DB.Fill(t, c.Type, 1200, 7, 1)
 	c.Arrived(r, 1221, 60*time.Second)
 	age(t, c, "id <> '"+young+"'")
-	left(t, c, 1, 60*time.Second)
+	left(t, c, 1, 120*time.Second)
 	c.Wait("every deletion is counted", 10*time.Second, func() (bool, string) {
 		n := run.Metric("cleanup_deleted_total", "table="+c.DB.Outbox())
 		return n == 1220, fmt.Sprint(n)
@@ -131,7 +131,7 @@ func TestCleanUpDeletesNothingDuringAnOutage(t *testing.T) {
 	book := c.Ledger()
 	p := c.Start("--cleanup", "--cleanup-after=0", throughProxy(t))
 	book.Insert("a", "before")
-	left(t, c, 0, 60*time.Second)
+	left(t, c, 0, 120*time.Second)
 	proxied.Refuse()
 	for i := range 10 {
 		book.Insert("a", fmt.Sprint("meanwhile ", i))
@@ -143,7 +143,7 @@ func TestCleanUpDeletesNothingDuringAnOutage(t *testing.T) {
 	if err := proxied.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	left(t, c, 0, 60*time.Second)
+	left(t, c, 0, 120*time.Second)
 	c.Arrived(r, 11, 20*time.Second)
 	p.Stop()
 	c.Check(book.Want(), check.ExactlyOnce)
@@ -181,10 +181,10 @@ func TestCleanUpGivesWayToTheApplication(t *testing.T) {
 	for i := range 5 {
 		book.Insert("a", fmt.Sprint(i))
 	}
-	left(t, c, 1, 60*time.Second)
+	left(t, c, 1, 120*time.Second)
 	in("UPDATE outbox SET payload = 'changed' WHERE id = '" + locked + "'")
 	in("COMMIT")
-	left(t, c, 0, 60*time.Second)
+	left(t, c, 0, 120*time.Second)
 
 	in(by("BEGIN", "DO 0"))
 	in(by("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE", "LOCK TABLES outbox WRITE"))
@@ -203,7 +203,7 @@ func TestCleanUpGivesWayToTheApplication(t *testing.T) {
 	}
 	in(by("COMMIT", "UNLOCK TABLES"))
 	c.Arrived(r, 7, 20*time.Second)
-	left(t, c, 0, 60*time.Second)
+	left(t, c, 0, 120*time.Second)
 	if n := p.Metric("pipeline_restarts_total"); n != 0 {
 		t.Errorf("%v restarts", n)
 	}
