@@ -2,6 +2,7 @@ package connect
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -42,6 +43,7 @@ func TestMySQLValues(t *testing.T) {
 		{"bit", 8, -1, Modes{}, "\xa0", "oA==", `"oA=="`},
 		{"bit", 12, -1, Modes{}, "\x0a\x01", "AQo=", `"AQo="`},
 		{"year", -1, -1, Modes{}, "2024", "2024", "2024"},
+		{"year", -1, -1, Modes{}, "0000", "1900", "1900"},
 		{"enum", -1, -1, Modes{}, "bad", "bad", `"bad"`},
 		{"set", -1, -1, Modes{}, "a,c", "a,c", `"a,c"`},
 		{"char", -1, -1, Modes{}, "ab", "ab", `"ab"`},
@@ -58,6 +60,9 @@ func TestMySQLValues(t *testing.T) {
 		{"time", 6, -1, Modes{}, "12:34:56.789012", "45296789012", "45296789012"},
 		{"time", 3, -1, Modes{}, "-838:59:58.999", "-3020398999000", "-3020398999000"},
 		{"time", 3, -1, Modes{Time: "connect"}, "-838:59:58.999", "null", "null"},
+		{"time", 0, -1, Modes{Time: "connect"}, "24:00:00", "1970-01-02", "86400000"},
+		{"time", 0, -1, Modes{Time: "isostring"}, "24:00:00", "00:00:00Z", `"00:00:00Z"`},
+		{"time", 0, -1, Modes{Time: "isostring"}, "24:00:01", "null", "null"},
 		{"time", 3, -1, Modes{Time: "isostring"}, "-838:59:58.999", "null", "null"},
 		{"time", 6, -1, Modes{Time: "connect"}, "12:34:56.789012", "12:34:56.789Z", "45296789"},
 		{"time", 6, -1, Modes{Time: "isostring"}, "12:34:56.789012", "12:34:56.789012Z", `"12:34:56.789012Z"`},
@@ -68,6 +73,7 @@ func TestMySQLValues(t *testing.T) {
 		{"datetime", 0, -1, Modes{}, "0000-00-00 00:00:00", "null", "null"},
 		{"datetime", 6, -1, Modes{Time: "connect"}, "2024-02-29 12:34:56.789012", "2024-02-29T12:34:56.789Z", "1709210096789"},
 		{"datetime", 6, -1, Modes{Time: "isostring"}, "1969-12-31 23:59:59.500000", "1969-12-31T23:59:59.5Z", `"1969-12-31T23:59:59.5Z"`},
+		{"timestamp", 0, -1, Modes{}, "0000-00-00 00:00:00", "null", "null"},
 		{"timestamp", 0, -1, Modes{}, "2024-02-29 12:34:56", "2024-02-29T12:34:56Z", `"2024-02-29T12:34:56Z"`},
 		{"timestamp", 3, -1, Modes{Time: "connect"}, "2024-02-29 12:34:56.780", "2024-02-29T12:34:56.780Z", `"2024-02-29T12:34:56.780Z"`},
 		{"timestamp", 6, -1, Modes{}, "2024-02-29 12:34:56.789012", "2024-02-29T12:34:56.789012Z", `"2024-02-29T12:34:56.789012Z"`},
@@ -152,9 +158,8 @@ func TestMySQLRefusals(t *testing.T) {
 	}{
 		{Column{Name: "date"}, Modes{}, "2023-02-29", errDay}, // ALLOW_INVALID_DATES
 		{Column{Name: "date"}, Modes{}, "0000-01-01", errYear},
-		{Column{Name: "year"}, Modes{}, "0000", errYear},
 		{Column{Name: "date", NotNull: true}, Modes{Time: "isostring"}, "0000-00-00", errZero},
-		{Column{Name: "time", NotNull: true}, Modes{Time: "connect"}, "24:00:00", errOfDay},
+		{Column{Name: "time", NotNull: true}, Modes{Time: "connect"}, "24:00:01", errOfDay},
 		{Column{Name: "datetime"}, Modes{}, "infinity", errTime},
 	} {
 		typ, err := MySQL.Type(c.column, c.modes)
@@ -170,7 +175,7 @@ func TestMySQLRefusals(t *testing.T) {
 // A zero date is 1970 where the column is NOT NULL, or what it defaults to.
 func TestZeroDateNotNull(t *testing.T) {
 	for _, c := range []struct{ column, fallback, want string }{
-		{"date", "", "0"}, {"datetime", "", "0"}, {"date", "'2024-02-29'", "19782"},
+		{"date", "", "0"}, {"datetime", "", "0"}, {"date", "'2024-02-29'", "19782"}, {"timestamp", "", `"1970-01-01T00:00:00Z"`},
 	} {
 		typ, err := MySQL.Type(Column{Name: c.column, NotNull: true, Default: c.fallback}, Modes{})
 		if err != nil {
@@ -190,6 +195,8 @@ func TestMySQLDefaults(t *testing.T) {
 		expr      string
 		want      string
 	}{
+		{"timestamp", 0, "current_timestamp()", ""}, // it may be NULL
+		{"timestamp", 0, "'2024-02-29 12:34:56'", `"2024-02-29T12:34:56Z"`},
 		{"int", 10, "'7'", "7"}, // MySQL
 		{"int", 10, "7", "7"},   // MariaDB
 		{"int", 10, "-7", "-7"}, //
@@ -204,8 +211,8 @@ func TestMySQLDefaults(t *testing.T) {
 		{"date", -1, "'2024-02-29'", "19782"},
 		{"date", -1, "'0000-00-00'", ""},
 		{"datetime", 0, "CURRENT_TIMESTAMP", "0"},
-		{"timestamp", 6, "CURRENT_TIMESTAMP(6)", `"1970-01-01T00:00:00.000000Z"`},
-		{"timestamp", 0, "current_timestamp()", `"1970-01-01T00:00:00Z"`},
+		{"timestamp NOT NULL", 6, "CURRENT_TIMESTAMP(6)", `"1970-01-01T00:00:00.000000Z"`},
+		{"timestamp NOT NULL", 0, "current_timestamp()", `"1970-01-01T00:00:00Z"`},
 		{"time", 0, "'12:34:56'", "45296000000"},
 		{"bit", 1, "b'1'", "true"},
 		{"bit", 12, "'b''101000000001'''", `"AQo="`}, // MySQL
@@ -214,7 +221,8 @@ func TestMySQLDefaults(t *testing.T) {
 		{"binary", -1, "'ab'", ""},
 		{"int", 10, "", ""},
 	} {
-		typ, err := MySQL.Type(Column{Name: c.typ, Precision: c.precision, Scale: 2, Default: c.expr}, Modes{})
+		name, required := strings.CutSuffix(c.typ, " NOT NULL")
+		typ, err := MySQL.Type(Column{Name: name, NotNull: required, Precision: c.precision, Scale: 2, Default: c.expr}, Modes{})
 		if err != nil {
 			t.Fatalf("%s: %v", c.typ, err)
 		}

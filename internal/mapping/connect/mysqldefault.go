@@ -16,6 +16,8 @@ var now = regexp.MustCompile(`(?i)^current_timestamp(\(\d*\))?( on update .*)?$`
 func mysqlDefault(t Type, c Column) *Value {
 	text := c.Default
 	switch {
+	case now.MatchString(text) && c.Name == "timestamp" && !c.NotNull:
+		return nil // the epoch is the zero of a TIMESTAMP, which is null there
 	case now.MatchString(text):
 		text = "1970-01-01 00:00:00"
 	case len(text) > 1 && text[0] == '\'' && text[len(text)-1] == '\'':

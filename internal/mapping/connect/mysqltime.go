@@ -32,13 +32,17 @@ func mysqlTime(c Column, m Modes) (Type, error) {
 	case "datetime":
 		return mysqlDatetime(c, digits, m), nil
 	}
-	return formatted("io.debezium.time.ZonedTimestamp", func(dst, text []byte) ([]byte, error) {
+	t := formatted("io.debezium.time.ZonedTimestamp", func(dst, text []byte) ([]byte, error) {
 		if isZeroDate(text) {
 			text = []byte("1970-01-01 00:00:00") // the log has a zero there
 		}
 		us, err := parseTimestamp(text)
 		return append(appendISOTimestamp(dst, us, digits), 'Z'), err
-	}), nil
+	})
+	if !c.NotNull {
+		t = nullable(t, isZeroDate, nil)
+	}
+	return t, nil
 }
 
 // isZeroDate reports whether the month or the day of a date is zero. The
@@ -110,14 +114,15 @@ func mysqlDatetime(c Column, digits int, m Modes) Type {
 }
 
 // mysqlClock: a TIME may be negative, and more than a day. By default it is a
-// number all the same; in the other modes such a one is null.
+// number all the same; in the other modes such a one is null, but not the day's
+// very end.
 func mysqlClock(c Column, m Modes) Type {
 	var t Type
 	switch m.Time {
 	case "isostring":
 		t = formatted("io.debezium.time.IsoTime", func(dst, text []byte) ([]byte, error) {
 			us, err := parseDuration(text)
-			return append(appendISOClock(dst, us, -1), 'Z'), err
+			return append(appendISOClock(dst, us%microsPerDay, -1), 'Z'), err
 		})
 	case "connect":
 		t = dated("int32", nameTime, scaled(parseDuration, 1, 1000))
@@ -135,7 +140,7 @@ func mysqlClock(c Column, m Modes) Type {
 		switch {
 		case err != nil:
 			return Value{}, err
-		case us >= 0 && us < microsPerDay:
+		case us >= 0 && us <= microsPerDay:
 			return read(text)
 		case c.NotNull:
 			return Value{}, errOfDay
@@ -160,7 +165,7 @@ func parseYear(text []byte) (int64, error) {
 	case err != nil:
 		return 0, errNumber
 	case n == 0:
-		return 0, errYear
+		return 1900, nil // as the original takes it, for which the log's zero is 1900
 	}
 	return n, nil
 }
