@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,11 @@ func newMixed(t *testing.T) *mixed {
 	table := c.DB.Outbox()
 	c.DB.Exec(t, "ALTER TABLE "+table+by(" ALTER aggregatetype DROP NOT NULL", " MODIFY aggregatetype varchar(255) NULL"))
 	c.DB.Exec(t, "ALTER TABLE "+table+" ADD COLUMN at varchar(40)")
+	// Nothing maps these, and a dead letter has them all the same.
+	c.DB.Exec(t, "ALTER TABLE "+table+" ADD COLUMN amount numeric(8,2) DEFAULT 1.5")
+	c.DB.Exec(t, "ALTER TABLE "+table+by(" ADD COLUMN raw bytea DEFAULT '\\x00ff'", " ADD COLUMN raw binary(2) DEFAULT X'00ff'"))
+	c.DB.Exec(t, "ALTER TABLE "+table+by(" ADD COLUMN made timestamp(3)", " ADD COLUMN made datetime(3)")+" DEFAULT '2024-02-29 12:34:56.789'")
+	c.DB.Exec(t, "ALTER TABLE "+table+" ADD COLUMN nothing int")
 	c.Kafka.Create(t, harness.Topic(c.Type), 1, "max.message.bytes", "20000")
 	config := filepath.Join(t.TempDir(), "tailer.yaml")
 	if err := os.WriteFile(config, []byte("tables:\n  - table: "+table+"\n    columns: {timestamp: at}\n"), 0o600); err != nil {
@@ -175,12 +181,22 @@ func (m *mixed) checkKept(t *testing.T, l letter) {
 	t.Helper()
 	p := m.kind[*l.ID]
 	if !strings.Contains(l.Reason, p.reason) || l.Columns["id"] != *l.ID || l.Columns["payload"] != p.value || l.Columns["aggregateid"] != "key" ||
-		l.Columns["aggregatetype"] != p.route || l.Columns["at"] != p.at || len(l.Shape) != 5 || l.RowID != nil {
+		l.Columns["aggregatetype"] != p.route || l.Columns["at"] != p.at || len(l.Shape) != 10 || l.RowID != nil {
 		t.Errorf("dead letter of the row %q: %.300v", *l.ID, l)
+	}
+	raw := by[any](`\x00ff`, map[string]any{"base64": "AP8="})
+	if l.Columns["type"] != "Changed" || l.Columns["amount"] != "1.50" || !reflect.DeepEqual(l.Columns["raw"], raw) ||
+		l.Columns["made"] != "2024-02-29 12:34:56.789" || !hasNull(l.Columns, "nothing") {
+		t.Errorf("what is not mapped of the row %q: %.300v", *l.ID, l.Columns)
 	}
 	if !strings.HasSuffix(l.Table, "outbox") || !anyPosition.MatchString(l.Position) && l.Transaction != "snapshot" {
 		t.Errorf("dead letter of the row %q: table %q, position %q", *l.ID, l.Table, l.Position)
 	}
+}
+
+func hasNull(columns map[string]any, name string) bool {
+	v, ok := columns[name]
+	return ok && v == nil
 }
 
 func TestEveryKindOfPoisonIsSkipped(t *testing.T) {

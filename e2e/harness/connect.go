@@ -136,17 +136,51 @@ func (k *Connect) try(method, path string, in any, out *[]byte) error {
 // Start makes a connector with these options, or lets it go on.
 func (k *Connect) Start(name string, options map[string]string) {
 	k.t.Helper()
-	k.Call("PUT", "/connectors/"+name+"/config", options)
+	if err := k.Try(name, options); err != nil {
+		k.t.Fatalf("%v\n%s", err, k.Log())
+	}
+}
+
+// Try is Start for options that the connector may refuse, or its task fail at.
+func (k *Connect) Try(name string, options map[string]string) error {
+	k.t.Helper()
+	if err := k.try("PUT", "/connectors/"+name+"/config", options, nil); err != nil {
+		return err
+	}
 	k.Call("PUT", "/connectors/"+name+"/resume", nil)
+	failed := ""
 	k.Until("the connector runs", func() bool {
+		failed = k.Failed(name)
 		s := k.status(name)
-		for _, task := range s.Tasks {
-			if task.State == "FAILED" {
-				k.t.Fatalf("the connector's task failed: %s\n%s", task.Trace, k.Log())
-			}
-		}
-		return len(s.Tasks) == 1 && s.Tasks[0].State == "RUNNING"
+		return failed != "" || len(s.Tasks) == 1 && s.Tasks[0].State == "RUNNING"
 	})
+	if failed != "" {
+		return fmt.Errorf("the connector's task failed: %s", failed)
+	}
+	return nil
+}
+
+// Failed is the trace of what a connector's task, or it itself, failed at, "" while it has not failed.
+func (k *Connect) Failed(name string) string {
+	s := k.status(name)
+	if s.Connector.State == "FAILED" {
+		return s.Connector.Trace
+	}
+	for _, task := range s.Tasks {
+		if task.State == "FAILED" {
+			return task.Trace
+		}
+	}
+	return ""
+}
+
+// Logged counts the lines of the worker's log that contain a text.
+func (k *Connect) Logged(text string) int {
+	b, err := os.ReadFile(k.log)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return bytes.Count(b, []byte(text))
 }
 
 // Stop stops a connector as a person would, and returns its offsets: the answer of Kafka Connect.
@@ -160,8 +194,15 @@ func (k *Connect) Stop(name string) []byte {
 	return k.Call("GET", "/connectors/"+name+"/offsets", nil)
 }
 
+// Delete removes a connector, and waits until its tasks are gone.
+func (k *Connect) Delete(name string) {
+	k.t.Helper()
+	k.try("DELETE", "/connectors/"+name, nil, nil) // it may have been refused
+	k.Until("the connector is gone", func() bool { return k.try("GET", "/connectors/"+name+"/status", nil, nil) != nil })
+}
+
 type connectorStatus struct {
-	Connector struct{ State string }
+	Connector struct{ State, Trace string }
 	Tasks     []struct{ State, Trace string }
 }
 

@@ -60,8 +60,10 @@ type Letter struct {
 	// other, as the log brought them; NULL adds none.
 	Length int    `json:"length"`
 	SHA256 string `json:"sha256"`
-	// Columns are the mapped columns. nil in a letter about a row that was too
-	// large for the topic, as is Shape; RowID is set there instead.
+	// Columns are all columns of the row that the log brings, the mapped ones
+	// first. Those alone are there where all would be too large for the topic,
+	// and in letters of older versions. nil in a letter about a row that was too
+	// large all the same, as is Shape; RowID is set there instead.
 	Columns Cells `json:"columns,omitempty"`
 	// Shape describes the columns as they were then, in their order.
 	Shape []outbox.Column `json:"shape,omitempty"`
@@ -168,8 +170,8 @@ type Writer struct {
 }
 
 // Write appends the letter of a row to m: in full, or, where that takes more
-// than room bytes of key, value and headers, without its columns. id is the
-// row's id as people see it.
+// than room bytes of key, value and headers, with its mapped columns alone, or
+// with none.
 func (w *Writer) Write(m *outbox.Messages, b *outbox.Batch, q *outbox.Poison, room int) error {
 	r := &b.Rows[q.Row]
 	txn, _ := b.TxnText(r.Txn)
@@ -191,29 +193,44 @@ func (w *Writer) Write(m *outbox.Messages, b *outbox.Batch, q *outbox.Poison, ro
 	for _, h := range msg.Headers {
 		room -= len(h.Key) + len(h.Value)
 	}
-	if length <= room { // JSON is never shorter
-		for i, c := range r.Shape.Columns {
-			v, _ := b.Value(r, i)
-			l.Columns = append(l.Columns, Cell{c.Name, v})
+	fits := func() (bool, error) {
+		n := 0
+		for i := range l.Columns {
+			n += len(l.Columns[i].Value)
 		}
-		l.Shape = r.Shape.Columns
+		if n > room { // JSON is never shorter
+			return false, nil
+		}
 		var err error
-		if msg.Value, err = l.encode(); err != nil {
-			return err
-		}
+		msg.Value, err = l.encode()
+		return err == nil && len(msg.Value) <= room, err
 	}
-	if msg.Value == nil || len(msg.Value) > room {
+	for i, c := range r.Shape.Columns {
+		v, _ := b.Value(r, i)
+		l.Columns = append(l.Columns, Cell{c.Name, v})
+	}
+	l.Shape = slices.Clone(r.Shape.Columns)
+	for i, c := range r.Shape.Rest {
+		if c.Missing {
+			continue // it cannot be read
+		}
+		v, _ := b.Rest(r, i)
+		l.Columns, l.Shape = append(l.Columns, Cell{c.Name, v}), append(l.Shape, c)
+	}
+	done, err := fits()
+	if !done && err == nil && len(r.Shape.Rest) > 0 {
+		l.Columns, l.Shape = l.Columns[:len(r.Shape.Columns)], r.Shape.Columns
+		done, err = fits()
+	}
+	if !done && err == nil {
 		l.Columns, l.Shape = nil, nil
 		if ok {
 			l.RowID = Cells{{r.Shape.Columns[0].Name, id}}
 		}
-		var err error
-		if msg.Value, err = l.encode(); err != nil {
-			return err
-		}
+		msg.Value, err = l.encode()
 	}
 	m.List = append(m.List, msg)
-	return nil
+	return err
 }
 
 func (l *Letter) encode() ([]byte, error) {

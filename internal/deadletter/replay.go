@@ -370,7 +370,8 @@ func (r *Replay) shape(table int, l *Letter) *outbox.Shape {
 	s := &outbox.Shape{Table: table}
 	optional := r.cfg.Optional(table)
 	for i, name := range r.cfg.Wanted(table) {
-		at := slices.IndexFunc(l.Shape, func(c outbox.Column) bool { return c.Name == name })
+		// What is in bytes that no mapping ever saw is better read from the table.
+		at := slices.IndexFunc(l.Shape, func(c outbox.Column) bool { return c.Name == name && c.Charset == "" })
 		switch {
 		case at >= 0:
 			s.Columns = append(s.Columns, l.Shape[at])

@@ -137,6 +137,106 @@ func (w *world) must(want deadletter.Summary) []deadletter.Outcome {
 	return told
 }
 
+// wide is shape in a table with two columns more.
+var wide = &outbox.Shape{Columns: shape.Columns, Rest: []outbox.Column{
+	{Name: "note", Type: "text", Precision: -1, Scale: -1}, {Name: "extra", Type: "text", Precision: -1, Scale: -1, Charset: "latin1"},
+	{Name: "zip", Type: "text", Missing: true, Precision: -1, Scale: -1},
+}}
+
+// buryWide writes a letter of a row with these two columns.
+func (w *world) buryWide(id string, room int, note, extra string) {
+	w.t.Helper()
+	var b outbox.Batch
+	var m outbox.Messages
+	b.Begin([]byte("9"), time.Unix(1000, 0), 0)
+	b.Add(wide)
+	for i, v := range row(id, "p") {
+		b.SetCell(i, v)
+	}
+	b.SetRest(0, []byte(note))
+	b.SetRest(1, []byte(extra))
+	b.End([]byte("0/9"))
+	writer := deadletter.Writer{Name: "test", Tailer: "1", Topic: topic, Source: deadletter.Source{Kind: outbox.Postgres, Identity: "sys/db"}}
+	if err := writer.Write(&m, &b, &outbox.Poison{Table: "outbox", ID: id, Position: "0/9", Reason: "r"}, room); err != nil {
+		w.t.Fatal(err)
+	}
+	c := outboxtest.NewClient(w.br, "checkpoint")
+	ctx := context.Background()
+	for _, err := range []error{c.Fence(ctx, 0), c.Join(ctx, &m), c.Produce(ctx, &m), c.Commit(ctx)} {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// A letter holds the columns that nothing maps as well, as long as there is room, and they do not change what names the
+// row.
+func TestALetterHoldsTheWholeRow(t *testing.T) {
+	w := newWorld(t)
+	w.buryWide("1", 10_000, "n1", "\xe9")
+	w.buryWide("2", 2_000, strings.Repeat("n", 2000), "e")
+	w.buryWide("3", 100, strings.Repeat("n", 2000), "e")
+	w.bury("test", "9", 10_000, row("1", "p"))
+	var got []deadletter.Letter
+	end := int64(0)
+	letters := outboxtest.NewTopic(w.br, topic)
+	if _, e, _, err := letters.Span(t.Context(), time.Time{}); err == nil {
+		end = e
+	}
+	if err := letters.Read(t.Context(), 0, end, func(r *outbox.Record) {
+		var l deadletter.Letter
+		if json.Unmarshal(r.Value, &l) == nil {
+			got = append(got, l)
+		}
+	}); err != nil || len(got) != 4 {
+		t.Fatal(err, got)
+	}
+	names := func(c deadletter.Cells) (list []string) {
+		for _, cell := range c {
+			list = append(list, cell.Name)
+		}
+		return list
+	}
+	mapped := []string{"aggregateid", "aggregatetype", "id", "payload"}
+	if all := names(got[0].Columns); fmt.Sprint(all) != "[aggregateid aggregatetype extra id note payload]" || len(got[0].Shape) != 6 {
+		t.Errorf("in full it has %v, shape %v", all, got[0].Shape)
+	}
+	if v, _ := got[0].Columns.Find("extra"); string(v) != "\xe9" {
+		t.Errorf("extra is %q", v)
+	}
+	if some := names(got[1].Columns); !slices.Equal(some, mapped) || len(got[1].Shape) != 4 {
+		t.Errorf("with little room it has %v, shape %v", some, got[1].Shape)
+	}
+	if got[2].Columns != nil || got[2].Shape != nil || names(got[2].RowID)[0] != "id" {
+		t.Errorf("without room it has %+v", got[2])
+	}
+	if got[0].SHA256 != got[3].SHA256 || got[0].Length != got[3].Length {
+		t.Errorf("the sum of the whole row is %s, of the mapped columns %s", got[0].SHA256, got[3].SHA256)
+	}
+}
+
+// What was not mapped then and is today comes from the letter, unless it stands there in bytes that are no client's.
+func TestReplayMapsWhatWasNotMapped(t *testing.T) {
+	w := newWorld(t)
+	w.buryWide("1", 10_000, "n1", "\xe9")
+	for _, c := range []struct {
+		column string
+		asked  int
+	}{{"note", 0}, {"extra", 1}, {"zip", 1}} {
+		w.asked = 0
+		w.change = func(cfg *deadletter.Config) {
+			m, err := mapping.New(mapping.Config{Source: connect.Postgres, Tables: []mapping.Table{{Name: "outbox", Headers: []mapping.Header{{Column: c.column}}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Mapper, cfg.Wanted, cfg.Optional, cfg.DryRun = m, m.Columns, m.Optional, true
+		}
+		if _, _, err := w.replay(); err != nil || w.asked != c.asked {
+			t.Errorf("%s: the table was asked %d times, want %d: %v", c.column, w.asked, c.asked, err)
+		}
+	}
+}
+
 func (w *world) check(want ...string) {
 	w.t.Helper()
 	_, got := w.br.Committed(topic, "checkpoint")

@@ -104,6 +104,7 @@ type Source struct {
 	last   bool
 
 	id     identity
+	whole  bool // see WholeRows
 	worked bool // Connect succeeded once: what fails now is not the configuration
 	tables []tableFacts
 	// chosen is by table, as Choose was told; nil for all.
@@ -154,6 +155,11 @@ func New(cfg Config, log *slog.Logger) *Source {
 	s.ways = newReach(s.cfg.Tables)
 	return s
 }
+
+// WholeRows makes whatever is read from now on bring the columns that are not
+// wanted too, as Shape.Rest: a dead letter holds them. It costs a copy of them
+// in every row.
+func (s *Source) WholeRows(on bool) { s.whole = on }
 
 // Validate checks the configuration without opening a connection. The error is
 // an *outbox.Invalid that names the option; its text holds no password.

@@ -174,7 +174,7 @@ func TestDescribeRefuses(t *testing.T) {
 		"compressed":        {mapBody("\x03\x8d", "\x10\x00", names...), ReasonType, "compressed"},
 		"in order":          {mapBody("\x03\x0f", "\x10\x00", append([]byte{2, 1, 45}, names...)...), "", ""},
 	} {
-		_, err := describe(table, 0, facts, c.body, map[int]string{45: "utf8mb4"}, true)
+		_, err := describe(table, 0, facts, c.body, map[int]string{45: "utf8mb4"}, true, false)
 		var r *outbox.Refusal
 		switch {
 		case c.reason == "" && err != nil:

@@ -24,7 +24,7 @@ func FuzzTableMap(f *testing.F) {
 			return
 		}
 		table := Table{Schema: "d", Name: "t", Columns: []string{"a", "b"}, Optional: []bool{true, true}}
-		m, err := describe(table, 0, &tableFacts{}, body, nil, false)
+		m, err := describe(table, 0, &tableFacts{}, body, nil, false, true)
 		if err != nil {
 			return
 		}

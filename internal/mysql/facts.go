@@ -149,16 +149,31 @@ func (f *tableFacts) shape(index int, t Table) *outbox.Shape {
 			s.Columns[i] = missingColumn(name)
 			continue
 		}
-		c := column{unsigned: known.unsigned()}
-		if known.dataType == "enum" || known.dataType == "set" {
-			c.typ = storedAs[known.dataType][0]
-			for _, m := range known.members() {
-				c.members = append(c.members, []byte(m))
-			}
-		}
-		s.Columns[i] = shapeColumn(name, &c, known)
+		s.Columns[i] = known.shape(name)
 	}
 	return s
+}
+
+// addRest gives a shape the columns that are not wanted.
+func (f *tableFacts) addRest(s *outbox.Shape, t Table) {
+	for i := range f.columns {
+		name := f.columns[i].name
+		if !slices.ContainsFunc(t.Columns, func(w string) bool { return strings.EqualFold(w, name) }) {
+			s.Rest = append(s.Rest, f.columns[i].shape(name))
+		}
+	}
+}
+
+// shape describes the column under this name.
+func (c *columnFacts) shape(name string) outbox.Column {
+	out := column{unsigned: c.unsigned()}
+	if c.dataType == "enum" || c.dataType == "set" {
+		out.typ = storedAs[c.dataType][0]
+		for _, m := range c.members() {
+			out.members = append(out.members, []byte(m))
+		}
+	}
+	return shapeColumn(name, &out, c)
 }
 
 // transactional are the engines whose rows reach the log with their

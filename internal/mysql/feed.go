@@ -18,6 +18,7 @@ type feed struct {
 	kind    outbox.Kind
 	mode    mode
 	mariadb bool
+	whole   bool // see Source.WholeRows
 	tables  []Table
 	chosen  []bool // see Source.Choose
 	facts   []tableFacts
@@ -86,7 +87,7 @@ func newFeed(ctx context.Context, s *Source, r outbox.Resume, h *outbox.Handoff)
 		l.server = s.id.server
 	}
 	f := &feed{
-		ctx: ctx, kind: s.id.kind, mode: s.id.mode, mariadb: s.id.kind == outbox.MariaDB,
+		ctx: ctx, kind: s.id.kind, mode: s.id.mode, mariadb: s.id.kind == outbox.MariaDB, whole: s.whole,
 		tables: s.cfg.Tables, chosen: s.chosen, facts: slices.Clone(s.tables), collations: s.collations, fits: s.fits, h: h, limits: h.Limits(), until: s.until,
 		maps: make([]tableMap, len(s.cfg.Tables)), done: p, branch: l, dirty: true, at: p.file,
 		reach: s.ways, sight: s.sight(),

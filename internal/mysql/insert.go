@@ -3,6 +3,7 @@ package mysql
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 )
@@ -46,7 +47,7 @@ func (f *feed) describe(i int, body []byte) error {
 			return err
 		}
 	}
-	d, err := describe(f.tables[i], i, &f.facts[i], body, f.collations, f.mariadb)
+	d, err := describe(f.tables[i], i, &f.facts[i], body, f.collations, f.mariadb, f.whole)
 	if err != nil {
 		return f.malformed("table map", err)
 	}
@@ -61,12 +62,7 @@ func (f *feed) describe(i int, body []byte) error {
 }
 
 func sameShape(a, b *outbox.Shape) bool {
-	for i := range a.Columns {
-		if a.Columns[i] != b.Columns[i] {
-			return false
-		}
-	}
-	return a.Table == b.Table
+	return a.Table == b.Table && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Rest, b.Rest)
 }
 
 // writeRows takes inserted rows; those of other tables cost a comparison.
@@ -116,7 +112,7 @@ func (f *feed) writeRows(body []byte, version int, compressed bool) error {
 // complete refuses rows that come without a wanted column.
 func (f *feed) complete(m *tableMap, present []byte) error {
 	for i := range m.columns {
-		if w := m.columns[i].want; w >= 0 && !isBitSet(present, i) {
+		if w := m.columns[i].want; w >= 0 && !m.columns[i].rest && !isBitSet(present, i) {
 			return outbox.Refuse(ReasonImage, imageHint+"; `tailer checkpoint set --now` steps over what was written before",
 				"rows of table %s come without column %q: they were written with binlog_row_image other than FULL", f.tables[m.shape.Table], m.shape.Columns[w].Name)
 		}

@@ -26,8 +26,8 @@ type tableMap struct {
 // describe makes a table map's columns usable: which are wanted, and what the
 // log does not say of them. Names come from the log (binlog_row_metadata=FULL);
 // without them the columns of information_schema must be as many and of the
-// same types, in the same order.
-func describe(t Table, index int, f *tableFacts, body []byte, collations map[int]string, mariadb bool) (*tableMap, error) {
+// same types, in the same order. whole makes the others the shape's Rest.
+func describe(t Table, index int, f *tableFacts, body []byte, collations map[int]string, mariadb, whole bool) (*tableMap, error) {
 	columns, meta, err := scanColumns(body, mariadb)
 	var unknown *unknownType
 	if errors.As(err, &unknown) {
@@ -68,6 +68,9 @@ func describe(t Table, index int, f *tableFacts, body []byte, collations map[int
 		}
 		want := slices.IndexFunc(t.Columns, func(w string) bool { return strings.EqualFold(w, names[i]) })
 		if want < 0 {
+			if whole {
+				c.keep(t, names[i], known, i, meta, collations, m.shape)
+			}
 			continue
 		}
 		c.want = want
@@ -149,14 +152,19 @@ func (c *column) complete(t Table, name string, known *columnFacts, at int, meta
 			"column %q of table %s was compressed when rows were written: the log holds its bytes as they are stored", name, t)
 	}
 	if id, ok := meta.collation[at]; ok {
-		if charset, ok = collations[id]; !ok {
+		if charset, ok = collations[id]; !ok && c.rest {
+			charset = "unknown"
+		} else if !ok {
 			return outbox.Refuse(ReasonCharset, "ALTER TABLE "+t.quoted()+" CONVERT TO CHARACTER SET utf8mb4; rows written before cannot be read",
 				"column %q of table %s had collation %d when rows were written, which the server does not list: its character set is not known", name, t, id)
 		}
 	} else if known != nil {
 		charset = known.charset
 	}
-	if !slices.Contains(sameBytes, charset) {
+	switch same := slices.Contains(sameBytes, charset); {
+	case !same && c.rest:
+		c.charset = charset
+	case !same:
 		return outbox.Refuse(ReasonCharset, "ALTER TABLE "+t.quoted()+" CONVERT TO CHARACTER SET utf8mb4; rows written before cannot be read",
 			"column %q of table %s was in %s when rows were written: the log holds the bytes of that character set, not what a client sees", name, t, charset)
 	}
@@ -176,10 +184,29 @@ func (c *column) complete(t Table, name string, known *columnFacts, at int, meta
 	}
 	if (c.typ == typeEnum || c.typ == typeSet) && c.members == nil {
 		for _, v := range known.members() {
+			// information_schema has this for every character outside of utf8mb3.
+			if strings.Contains(v, "?") {
+				return outbox.Refuse(ReasonColumn, "SET GLOBAL binlog_row_metadata = 'FULL' and in the configuration file: then the log names its members",
+					"column %q of table %s has a member %q, which may be another one: information_schema writes ? for characters of four bytes", name, t, v)
+			}
 			c.members = append(c.members, []byte(v))
 		}
 	}
 	return nil
+}
+
+// keep makes a column that is not wanted one of the shape's Rest. Text is there
+// in the bytes of its own character set; what cannot be read at all is named as
+// missing.
+func (c *column) keep(t Table, name string, known *columnFacts, at int, meta metadata, collations map[int]string, s *outbox.Shape) {
+	c.rest = true
+	if err := c.complete(t, name, known, at, meta, collations); err != nil {
+		c.rest = false
+		s.Rest = append(s.Rest, missingColumn(name))
+		return
+	}
+	c.want = len(s.Rest)
+	s.Rest = append(s.Rest, shapeColumn(name, c, known))
 }
 
 func missingColumn(name string) outbox.Column {
@@ -187,7 +214,7 @@ func missingColumn(name string) outbox.Column {
 }
 
 func shapeColumn(name string, c *column, known *columnFacts) outbox.Column {
-	out := outbox.Column{Name: name, Precision: -1, Scale: -1}
+	out := outbox.Column{Name: name, Precision: -1, Scale: -1, Charset: c.charset}
 	if known != nil {
 		out.Type, out.NotNull, out.Precision, out.Scale = known.dataType, known.notNull, known.precision, known.scale
 		out.Default = known.fallback
@@ -241,19 +268,27 @@ func (m *tableMap) addRow(b *outbox.Batch, present, row []byte, scratch *[]byte)
 			continue
 		}
 		if plain, ok := c.plain(v); ok {
-			b.SetCell(c.want, plain)
+			c.set(b, plain)
 			continue
 		}
 		text, err := c.appendText((*scratch)[:0], v)
 		if err != nil {
 			return 0, fmt.Errorf("column %d: %w", i+1, err)
 		}
-		b.SetCell(c.want, text)
+		c.set(b, text)
 		if *scratch = text; cap(text) > keepEvent {
 			*scratch = nil
 		}
 	}
 	return at, nil
+}
+
+func (c *column) set(b *outbox.Batch, v []byte) {
+	if c.rest {
+		b.SetRest(c.want, v)
+		return
+	}
+	b.SetCell(c.want, v)
 }
 
 // plain gives the bytes of a value that needs no formatting.

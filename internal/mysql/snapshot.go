@@ -275,6 +275,7 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 				}
 				at++
 			}
+			v.addRest(b, row[at:])
 			v.before++
 		}
 		if b.Full(l) {
@@ -285,14 +286,35 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 	return false, nil
 }
 
+// addRest adds the columns of the shape's Rest to the row added last.
+func (v *snapshot) addRest(b *outbox.Batch, rest []mysql.FieldValue) {
+	for i := range v.shape.Rest {
+		switch f := &rest[i]; f.Type {
+		case mysql.FieldValueTypeNull:
+		case mysql.FieldValueTypeFloat:
+			v.text = v.reals[len(v.shape.Columns)+i].appendReal(v.text[:0], f.AsFloat64())
+			b.SetRest(i, v.text)
+		default:
+			b.SetRest(i, f.AsString())
+		}
+	}
+}
+
 // openTable begins to read a table. Rows are pulled one by one out of the
 // library's callback.
 func (v *snapshot) openTable() {
 	t, f := v.src.cfg.Tables[v.table], &v.facts[v.table]
 	v.shape = f.shape(v.table, t)
-	v.reals = make([]column, len(t.Columns))
+	names := t.Columns
+	if v.src.whole {
+		f.addRest(v.shape, t)
+		for _, c := range v.shape.Rest {
+			names = append(names[:len(names):len(names)], c.Name)
+		}
+	}
+	v.reals = make([]column, len(names))
 	var list []string
-	for i, name := range t.Columns {
+	for i, name := range names {
 		known := f.column(name)
 		if known == nil {
 			continue

@@ -50,12 +50,14 @@ var errShort = errors.New("it ends too early")
 type column struct {
 	typ      byte
 	meta     uint16
-	want     int // its index among the wanted columns, -1 for none
+	want     int  // its index among the wanted columns, -1 for none
+	rest     bool // want is an index among the others, which only a dead letter holds
 	unsigned bool
-	pad      int  // BINARY(n): its length; 0 for others
-	zerofill int  // width of a ZEROFILL number, 0 for none
-	scale    int  // digits of FLOAT(M,D), -1 for none
-	uuid     bool // MariaDB's UUID, whose bytes are stored in another order
+	pad      int    // BINARY(n): its length; 0 for others
+	zerofill int    // width of a ZEROFILL number, 0 for none
+	scale    int    // digits of FLOAT(M,D), -1 for none
+	charset  string // outbox.Column.Charset
+	uuid     bool   // MariaDB's UUID, whose bytes are stored in another order
 	members  [][]byte
 }
 

@@ -23,6 +23,9 @@ type Shape struct {
 	Table int
 	// Columns are the wanted columns, in the order in which they were wanted.
 	Columns []Column
+	// Rest are the table's other columns, where the source was asked for whole
+	// rows: a dead letter keeps them, and nothing maps them.
+	Rest []Column
 }
 
 // Column is one wanted column. Its JSON form is part of what a dead letter
@@ -51,6 +54,9 @@ type Column struct {
 	// Default is the expression of the column's default, as the database
 	// prints it; "" for none.
 	Default string `json:"default,omitempty"`
+	// Charset is the character set whose bytes the cells are, where those are
+	// not what a client would see: only in a Shape's Rest.
+	Charset string `json:"charset,omitempty"`
 }
 
 // Txn is one source transaction inside a batch, or the part of it that the
@@ -71,7 +77,7 @@ type Row struct {
 	Shape *Shape
 	// Txn indexes the batch's Txns.
 	Txn int
-	// Size is the length of all its cells together, in bytes.
+	// Size is the length of all its wanted cells together, in bytes.
 	Size int
 
 	first int // its first cell
@@ -174,7 +180,7 @@ func (b *Batch) TxnText(i int) (id, end []byte) {
 // of AddCell or AddNull for each column of the shape, in the shape's order.
 func (b *Batch) Add(s *Shape) {
 	b.Rows = append(b.Rows, Row{Shape: s, Txn: len(b.Txns) - 1, first: len(b.cells)})
-	for range s.Columns {
+	for range len(s.Columns) + len(s.Rest) {
 		b.cells = append(b.cells, span{len: nullLen})
 	}
 }
@@ -196,6 +202,15 @@ func (b *Batch) Value(r *Row, i int) (v []byte, ok bool) {
 	}
 	return b.bytes(c), true
 }
+
+// SetRest copies v into column i of the shape's Rest, for the row added last.
+func (b *Batch) SetRest(i int, v []byte) {
+	r := &b.Rows[len(b.Rows)-1]
+	b.cells[r.first+len(r.Shape.Columns)+i] = b.put(v)
+}
+
+// Rest is column i of the shape's Rest, as Value is one of its Columns.
+func (b *Batch) Rest(r *Row, i int) (v []byte, ok bool) { return b.Value(r, len(r.Shape.Columns)+i) }
 
 // Ordinal is the number of a row among the outbox rows of its source
 // transaction, counted from 1, over batches.

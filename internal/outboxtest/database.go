@@ -444,6 +444,9 @@ func (s *Source) end(ctx context.Context, h *outbox.Handoff, n int) error {
 	return outbox.ErrEnd
 }
 
+// WholeRows implements pipeline.Source: every column of the fake is mapped.
+func (s *Source) WholeRows(bool) {}
+
 // Confirm moves the slot.
 func (s *Source) Confirm(_ context.Context, p outbox.Position) error {
 	s.d.mu.Lock()

@@ -85,6 +85,7 @@ type Source struct {
 	watch *session // opened at the first Watch or Gauges
 
 	id     identity
+	whole  bool          // see WholeRows
 	worked bool          // Connect succeeded once: what fails now is not the configuration
 	tables []tableFacts  // as Connect found them
 	chosen []bool        // by table, as Choose was told; nil for all
@@ -105,6 +106,11 @@ type Source struct {
 func New(cfg Config, log *slog.Logger) *Source {
 	return &Source{cfg: cfg, log: log, app: applicationName(cfg.Name)}
 }
+
+// WholeRows makes whatever is read from now on bring the columns that are not
+// wanted too, as Shape.Rest: a dead letter holds them. It costs a copy of them
+// in every row.
+func (s *Source) WholeRows(on bool) { s.whole = on }
 
 // applicationName is "tailer/NAME" as the server stores it: at most 63 bytes,
 // each unprintable byte replaced (by "?" up to 15, by "\xNN" since 16). Names

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -20,6 +21,7 @@ type feed struct {
 	tables  []Table
 	chosen  []bool   // see Source.Choose
 	oids    []string // of the tables, as Connect found them
+	whole   bool     // see Source.WholeRows
 	lineage string
 	h       *outbox.Handoff
 	limits  outbox.Limits
@@ -334,16 +336,20 @@ func (f *feed) relation(ctx context.Context, b []byte) error {
 		if err != nil {
 			return f.malformed("relation", err)
 		}
-		want := int16(-1)
+		want := unwanted
 		if shape != nil {
 			for i, c := range f.tables[table].Columns {
 				if c == string(name) && shape.Columns[i].Name == "" {
-					want = int16(i)
+					want = i
 					shape.Columns[i] = column(c, oid, mod, facts)
 				}
 			}
+			if want == unwanted && f.whole {
+				want = rest(len(shape.Rest))
+				shape.Rest = append(shape.Rest, column(string(name), oid, mod, facts))
+			}
 		}
-		rel.wanted = append(rel.wanted, want)
+		rel.wanted = append(rel.wanted, int16(want))
 	}
 	if len(m.columns) != 0 {
 		return f.malformed("relation", fmt.Errorf("%d bytes follow the last column", len(m.columns)))
@@ -386,10 +392,8 @@ func (f *feed) same(oid uint32, s *outbox.Shape) *outbox.Shape {
 	if old == nil || old.shape == nil || old.shape.Table != s.Table {
 		return s
 	}
-	for i, c := range s.Columns {
-		if old.shape.Columns[i] != c {
-			return s
-		}
+	if !slices.Equal(old.shape.Columns, s.Columns) || !slices.Equal(old.shape.Rest, s.Rest) {
+		return s
 	}
 	return old.shape
 }

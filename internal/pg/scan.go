@@ -58,10 +58,17 @@ func pgTime(us int64) time.Time {
 type relation struct {
 	oid   uint32
 	shape *outbox.Shape // nil: not an outbox table, its rows are ignored
-	// wanted maps each column of the tuple to its index in the shape, -1 for
-	// one that is not wanted.
+	// wanted maps each column of the tuple to its index among the shape's
+	// Columns; unwanted for one that is not wanted; below that, to one of its
+	// Rest: see rest.
 	wanted []int16
 }
+
+const unwanted = -1
+
+// rest is what relation.wanted has for column i of a shape's Rest, and the
+// other way round.
+func rest(i int) int { return unwanted - 1 - i }
 
 type relationMsg struct {
 	oid          uint32
@@ -154,6 +161,8 @@ func scanTuple(t []byte, rel *relation, b *outbox.Batch) error {
 			}
 			if want >= 0 {
 				b.SetCell(int(want), t[at:at+size])
+			} else if want != unwanted {
+				b.SetRest(rest(int(want)), t[at:at+size])
 			}
 			at += size
 		default:

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -115,6 +116,11 @@ func (f *tableFacts) shape(index int, t Table) *outbox.Shape {
 		s.Columns = append(s.Columns, c)
 	}
 	return s
+}
+
+// rest names the columns that are not wanted.
+func (f *tableFacts) rest(t Table) []string {
+	return slices.DeleteFunc(slices.Clone(f.columns), func(c string) bool { return slices.Contains(t.Columns, c) })
 }
 
 // fits asks the mapping whether it can do with a table.

@@ -217,8 +217,12 @@ func (v *snapshot) Read(ctx context.Context, b *outbox.Batch, l outbox.Limits) (
 			}
 			b.Add(v.shape)
 			for i, cell := range v.rows.Values() {
-				if cell != nil {
+				switch wanted := len(v.shape.Columns); {
+				case cell == nil:
+				case i < wanted:
 					b.SetCell(i, cell)
+				default:
+					b.SetRest(i-wanted, cell)
 				}
 			}
 			v.before++
@@ -242,6 +246,13 @@ func (v *snapshot) openTable() error {
 			cols[i] = "NULL" // it is optional
 		}
 	}
+	var rest []string
+	if v.src.whole {
+		rest = facts.rest(t)
+	}
+	for _, c := range rest {
+		cols = append(cols, quoteIdent(c))
+	}
 	sql := selectSQL(t, &facts, cols)
 	if v.some != nil {
 		sql = v.some.selectSQL(t, &facts, cols)
@@ -253,6 +264,11 @@ func (v *snapshot) openTable() error {
 	v.rows = v.results.ResultReader()
 	v.shape = &outbox.Shape{Table: v.table}
 	for i, f := range v.rows.FieldDescriptions() {
+		if i >= len(t.Columns) {
+			name := rest[i-len(t.Columns)]
+			v.shape.Rest = append(v.shape.Rest, column(name, facts.declared(name, f.DataTypeOID), f.TypeModifier, facts.details))
+			continue
+		}
 		c := missing(t.Columns[i])
 		if slices.Contains(facts.columns, c.Name) {
 			c = column(c.Name, facts.declared(c.Name, f.DataTypeOID), f.TypeModifier, facts.details)

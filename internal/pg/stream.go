@@ -63,7 +63,7 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 	if st.f, err = newFeed(s.cfg.Tables, r, at, h, s.until, &s.conf); err != nil {
 		return err
 	}
-	st.f.describe, st.f.check, st.f.chosen = s.describe, s.cfg.Check, s.chosen
+	st.f.describe, st.f.check, st.f.chosen, st.f.whole = s.describe, s.cfg.Check, s.chosen, s.whole
 	st.f.oids = make([]string, len(s.tables))
 	for i, t := range s.tables {
 		st.f.oids[i] = t.oid

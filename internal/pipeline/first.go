@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tailer-io/tailer/internal/checkpoint"
@@ -114,6 +115,7 @@ func (p *Pipeline) begin(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 			return nil, fmt.Errorf("drop the slot that is there: %w", err)
 		}
 	}
+	p.source.WholeRows(p.cfg.OnPoison == DeadLetter || slices.ContainsFunc(steppedOver, func(s checkpoint.SteppedOver) bool { return s.DeadLetter }))
 	waiting := p.keepTurning() // it may wait long for old transactions, and says for whom
 	snap, err := p.source.CreateAnchor(ctx, chosen)
 	waiting()

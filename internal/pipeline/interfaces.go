@@ -117,6 +117,11 @@ type Streamer interface {
 	// meets another. A zero r means from now on, keeping nothing. It keeps the
 	// connection alive while h pushes back.
 	Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff) error
+	// WholeRows says whether what is read from now on, log or snapshot, is to
+	// bring the columns that nothing maps too (outbox.Shape.Rest), for dead
+	// letters; not until it is called. It waits for nobody, and is not called
+	// while Stream runs or a snapshot is open.
+	WholeRows(on bool)
 	// Confirm tells the database that its log up to p is not needed any more.
 	// It may be called while Stream runs, and does not wait for the server.
 	Confirm(ctx context.Context, p outbox.Position) error

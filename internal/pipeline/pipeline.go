@@ -235,6 +235,7 @@ func (p *Pipeline) stream(ctx context.Context, resume outbox.Resume, until strin
 	if err := p.source.Until(ctx, until); err != nil {
 		return err
 	}
+	p.source.WholeRows(p.cfg.OnPoison == DeadLetter)
 	reading, stopReading := context.WithCancelCause(ctx)
 	defer stopReading(errStop)
 	h := outbox.NewHandoff(batches, p.cfg.Limits, resume)

@@ -79,6 +79,7 @@ func (p *Pipeline) readHalted(ctx context.Context, r outbox.Resume, row *checkpo
 	}
 	p.log.Info("reading the log up to the row", "position", r.Position.Text, "id", row.ID)
 	reading, stop := context.WithCancelCause(ctx)
+	p.source.WholeRows(true)
 	h := outbox.NewHandoff(batches, p.cfg.Limits, r)
 	ended := make(chan struct{})
 	go func() { // owner: this function, which waits for ended

@@ -12,8 +12,13 @@ var errArray = errors.New("is no array of one dimension")
 // https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO. A NULL
 // element is nil.
 func splitArray(text []byte) ([][]byte, error) {
+	if len(text) > 0 && text[0] == '[' { // [0:1]={..}: where it begins does not matter
+		if _, rest, ok := bytes.Cut(text, []byte("]={")); ok {
+			text = text[len(text)-len(rest)-1:]
+		}
+	}
 	if len(text) < 2 || text[0] != '{' || text[len(text)-1] != '}' {
-		return nil, errArray // {..} of more dimensions, or bounds before it
+		return nil, errArray // it has more dimensions
 	}
 	in := text[1 : len(text)-1]
 	elements := [][]byte{}

@@ -21,7 +21,7 @@ var computedDefaults = map[string]string{
 	"bit": "00", "varbit": "0", "bool": "f", "bpchar": "", "varchar": "", "text": "", "numeric": "0.0", "float4": "0.0",
 	"float8": "0.0", "int2": "0", "int4": "0", "int8": "0", "json": "{}", "jsonb": "{}", "xml": "",
 	"uuid": "00000000-0000-0000-0000-000000000000", "date": "1970-01-01", "time": "00:00:00",
-	"timestamp": "1970-01-01 00:00:00", "timestamptz": "1970-01-01 00:00:00+00", "enum": "",
+	"timestamp": "1970-01-01 00:00:00", "timestamptz": "1970-01-01 00:00:00+00", "enum": "", "interval": "",
 }
 
 // postgresDefault is what the schema of a column says about its default
@@ -34,7 +34,7 @@ func postgresDefault(t Type, c Column) *Value {
 	text := strings.TrimSpace(c.Default)
 	switch {
 	case functionDefault.MatchString(text) || currentTimes[strings.ToLower(text)]:
-		if c.Name == "enum" {
+		if c.Name == "enum" || c.Name == "interval" {
 			return nil
 		}
 		text = computed

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"time"
@@ -46,19 +47,15 @@ func appendFloat(dst []byte, v Value) []byte {
 	}
 	var buf [32]byte
 	e := strconv.AppendFloat(buf[:0], f, 'e', -1, bits) // d.ddde±dd, or de±dd
-	point := false
+	if !bytes.ContainsRune(e, '.') {
+		// Where one digit is enough Java takes the two that come closest.
+		e = strconv.AppendFloat(buf[:0], f, 'e', 1, bits)
+	}
 	for i, c := range e {
-		if c == '.' {
-			point = true
-		}
 		if c != 'e' {
 			continue
 		}
-		dst = append(dst, e[:i]...)
-		if !point {
-			dst = append(dst, ".0"...)
-		}
-		dst = append(dst, 'E')
+		dst = append(append(dst, e[:i]...), 'E')
 		if e[i+1] == '-' {
 			dst = append(dst, '-')
 		}

@@ -104,7 +104,7 @@ func mysqlDatetime(c Column, digits int, m Modes) Type {
 	case "connect":
 		return nullable(dated("int64", nameTimestamp, scaled(parseDatetime, 1, 1000)), isZeroDate, &dateOfZero)
 	case "nanoseconds":
-		return nullable(instant("int64", "io.debezium.time.NanoTimestamp", scaled(parseDatetime, 1000, 1)), isZeroDate, &timeOfZero)
+		return nullable(nanoTimestamp(c, parseDatetime), isZeroDate, &timeOfZero)
 	case "", "adaptive_time_microseconds":
 		if digits <= 3 {
 			return nullable(instant("int64", "io.debezium.time.Timestamp", scaled(parseDatetime, 1, 1000)), isZeroDate, &timeOfZero)
@@ -114,8 +114,8 @@ func mysqlDatetime(c Column, digits int, m Modes) Type {
 }
 
 // mysqlClock: a TIME may be negative, and more than a day. By default it is a
-// number all the same; in the other modes such a one is null, but not the day's
-// very end.
+// number all the same; for connect and isostring such a one is null, but not the
+// day's very end.
 func mysqlClock(c Column, m Modes) Type {
 	var t Type
 	switch m.Time {
@@ -127,12 +127,9 @@ func mysqlClock(c Column, m Modes) Type {
 	case "connect":
 		t = dated("int32", nameTime, scaled(parseDuration, 1, 1000))
 	case "nanoseconds":
-		t = instant("int64", "io.debezium.time.NanoTime", scaled(parseDuration, 1000, 1))
+		return instant("int64", "io.debezium.time.NanoTime", scaled(parseDuration, 1000, 1))
 	default:
-		t = instant("int64", "io.debezium.time.MicroTime", parseDuration)
-		if m.Time != "microseconds" {
-			return t
-		}
+		return instant("int64", "io.debezium.time.MicroTime", parseDuration)
 	}
 	read := t.Read
 	t.Read = func(text []byte) (Value, error) {

@@ -19,7 +19,11 @@ func postgresType(c Column, m Modes) (Type, error) {
 		if err != nil {
 			return Type{}, err
 		}
-		return array(of), nil
+		t := array(of)
+		if element == "numeric" {
+			t = withoutSpecial(c, t)
+		}
+		return t, nil
 	}
 	switch c.Name {
 	case "text", "varchar", "bpchar", "inet", "cidr", "macaddr", "macaddr8", "citext",
@@ -76,6 +80,24 @@ var arrays = set("int2", "int4", "int8", "oid", "text", "varchar", "bpchar", "in
 	"int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange", "numeric", "float4", "float8", "bool",
 	"date", "uuid", "json", "jsonb", "bytea")
 
+var errSpecial = errors.New("has an element that is no number, in a column that is NOT NULL")
+
+// withoutSpecial makes an array of numerics null that has one which is no
+// number: the original, for which its driver reads arrays, only warns.
+func withoutSpecial(c Column, t Type) Type {
+	read := t.Read
+	t.Read = func(text []byte) (Value, error) {
+		switch {
+		case !bytes.ContainsAny(text, "NI") || !bytes.Contains(text, []byte("NaN")) && !bytes.Contains(text, []byte("Infinity")):
+			return read(text)
+		case c.NotNull:
+			return Value{}, errSpecial
+		}
+		return Value{}, nil
+	}
+	return t
+}
+
 func set(names ...string) map[string]bool {
 	m := make(map[string]bool, len(names))
 	for _, n := range names {
@@ -91,7 +113,18 @@ func postgresBits(c Column) (Type, error) {
 	case c.Precision < 1:
 		return Type{}, ErrUnsupported // bit varying without a limit
 	case c.Precision == 1:
-		return boolean('1'), nil
+		t := boolean('1')
+		read := t.Read
+		t.Read = func(text []byte) (Value, error) {
+			switch {
+			case len(text) > 0:
+				return read(text)
+			case c.NotNull:
+				return Value{}, errNoBit
+			}
+			return Value{}, nil
+		}
+		return t, nil
 	}
 	schema := &Schema{Type: "bytes", Name: "io.debezium.data.Bits", Version: 1,
 		Params: [][2]string{{"length", strconv.Itoa(c.Precision)}}}
@@ -107,6 +140,8 @@ func postgresBits(c Column) (Type, error) {
 		return Value{Kind: Bytes, Bytes: b}, nil
 	}}, nil
 }
+
+var errNoBit = errors.New("is of no bit, in a column that is NOT NULL")
 
 // special are the values of numeric that are no numbers, and the names that
 // Debezium gives them as a string.
@@ -191,6 +226,14 @@ func appendAmount(dst, text []byte) ([]byte, error) {
 
 func allDigits(text []byte) bool { return len(text) > 0 && len(bytes.Trim(text, "0123456789")) == 0 }
 
+// javaBits is Double.doubleToLongBits, which knows one NaN.
+func javaBits(f float64) uint64 {
+	if math.IsNaN(f) {
+		return 0x7ff8000000000000
+	}
+	return math.Float64bits(f)
+}
+
 func postgresPoint() Type {
 	schema := &Schema{Type: "struct", Name: "io.debezium.data.geometry.Point", Version: 1, Doc: "Geometry (POINT)", Fields: []Field{
 		{"x", &Schema{Type: "double"}}, {"y", &Schema{Type: "double"}},
@@ -205,8 +248,8 @@ func postgresPoint() Type {
 		}
 		// Well-known binary: little-endian, a point.
 		wkb := append(make([]byte, 0, 21), 1, 1, 0, 0, 0)
-		wkb = binary.LittleEndian.AppendUint64(wkb, math.Float64bits(x))
-		wkb = binary.LittleEndian.AppendUint64(wkb, math.Float64bits(y))
+		wkb = binary.LittleEndian.AppendUint64(wkb, javaBits(x))
+		wkb = binary.LittleEndian.AppendUint64(wkb, javaBits(y))
 		return Value{Kind: Struct, List: []Value{
 			{Kind: Float64, Float: x}, {Kind: Float64, Float: y}, {Kind: Bytes, Bytes: wkb}, {},
 		}}, nil

@@ -83,6 +83,19 @@ func TestPostgresValues(t *testing.T) {
 		{"int4range", -1, -1, "[1,5)", "[1,5)", `"[1,5)"`},
 		{"point", -1, -1, "(1,2)", `{"x":1.0,"y":2.0,"wkb":"AQEAAAAAAAAAAADwPwAAAAAAAABA","srid":null}`, `{"x":1.0,"y":2.0,"wkb":"AQEAAAAAAAAAAADwPwAAAAAAAABA","srid":null}`},
 		{"oid", -1, -1, "12345", "12345", "12345"},
+		{"timestamp", -1, -1, "0044-03-15 00:00:00 BC", "-63517824000000000", "-63517824000000000"},
+		{"timestamptz", -1, -1, "0044-03-15 00:00:00+00 BC", "-0043-03-15T00:00:00.000000Z", `"-0043-03-15T00:00:00.000000Z"`},
+		{"timestamptz", -1, -1, "10000-01-01 00:00:00+00", "+10000-01-01T00:00:00.000000Z", `"+10000-01-01T00:00:00.000000Z"`},
+		{"date", -1, -1, "0044-03-15 BC", "-735160", "-735160"},
+		{"_int4", -1, -1, "[0:1]={5,6}", "[5,6]", "[5,6]"},
+		{"_numeric", 8, 2, "{NaN,1}", "null", "null"},
+		{"varbit", 1, -1, "", "null", "null"},
+		{"interval", -1, -1, "178000000 years", "9223372036854775807", "9223372036854775807"},
+		{"float8", -1, -1, "5e-324", "4.9E-324", "4.9E-324"},
+		{"float4", -1, -1, "1e-45", "1.4E-45", "1.4E-45"},
+		{"float8", -1, -1, "1e+22", "1.0E22", "1.0E22"},
+		{"point", -1, -1, "(NaN,Infinity)", `{"x":NaN,"y":Infinity,"wkb":"AQEAAAAAAAAAAAD4fwAAAAAAAPB/","srid":null}`,
+			`{"x":"NaN","y":"Infinity","wkb":"AQEAAAAAAAAAAAD4fwAAAAAAAPB/","srid":null}`},
 	} {
 		if c.json == "" {
 			continue
@@ -158,8 +171,8 @@ func TestPostgresRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for typ, text := range map[string]string{"int4": "99999999999", "date": "infinity", "timestamp": "0001-01-01 00:00:00 BC",
-		"time": "noon", "numeric": "1.2.3", "interval": "soon", "_int4": "[0:1]={1,2}", "bytea": "abc"} {
+	for typ, text := range map[string]string{"int4": "99999999999", "date": "infinity", "timestamp": "-infinity",
+		"time": "noon", "numeric": "1.2.3", "interval": "soon", "_int4": "{{1},{2}}", "bytea": "abc"} {
 		typ, err := Postgres.Type(Column{Name: typ, Precision: -1, Scale: -1}, Modes{})
 		if err != nil {
 			t.Fatal(err)

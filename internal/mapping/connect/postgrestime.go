@@ -1,6 +1,9 @@
 package connect
 
-import "errors"
+import (
+	"errors"
+	"math"
+)
 
 // What "infinity" becomes where a timestamp is a number of microseconds.
 const infinityMicros = 9223372036825200000
@@ -36,7 +39,7 @@ func postgresTime(c Column, m Modes) (Type, error) {
 	case "time":
 		return postgresClock(digits, m), nil
 	}
-	return postgresTimestamp(digits, m), nil
+	return postgresTimestamp(c, digits, m), nil
 }
 
 func isInfinity(text []byte) bool {
@@ -86,7 +89,7 @@ func postgresClock(digits int, m Modes) Type {
 	return instant("int64", "io.debezium.time.MicroTime", micros)
 }
 
-func postgresTimestamp(digits int, m Modes) Type {
+func postgresTimestamp(c Column, digits int, m Modes) Type {
 	micros := finite(parseTimestamp)
 	switch m.Time {
 	case "isostring":
@@ -97,7 +100,7 @@ func postgresTimestamp(digits int, m Modes) Type {
 	case "connect":
 		return dated("int64", nameTimestamp, scaled(micros, 1, 1000))
 	case "nanoseconds":
-		return instant("int64", "io.debezium.time.NanoTimestamp", scaled(micros, 1000, 1))
+		return nanoTimestamp(c, micros)
 	case "", "adaptive", "adaptive_time_microseconds":
 		if digits <= 3 {
 			return instant("int64", "io.debezium.time.Timestamp", scaled(micros, 1, 1000))
@@ -109,6 +112,26 @@ func postgresTimestamp(digits int, m Modes) Type {
 		}
 		return micros(text)
 	})
+}
+
+var errNanos = errors.New("is too far from 1970 to be counted in nanoseconds, in a column that is NOT NULL")
+
+// nanoTimestamp counts nanoseconds since 1970; a time that is too far from it is
+// null, as the original has it.
+func nanoTimestamp(c Column, micros func([]byte) (int64, error)) Type {
+	t := instant("int64", "io.debezium.time.NanoTimestamp", scaled(micros, 1000, 1))
+	read := t.Read
+	t.Read = func(text []byte) (Value, error) {
+		us, err := micros(text)
+		if err == nil && (us > math.MaxInt64/1000 || us < math.MinInt64/1000) {
+			if c.NotNull {
+				err = errNanos
+			}
+			return Value{}, err
+		}
+		return read(text)
+	}
+	return t
 }
 
 // scaled multiplies, then divides, toward the past.

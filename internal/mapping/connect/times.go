@@ -3,6 +3,7 @@ package connect
 import (
 	"bytes"
 	"errors"
+	"math"
 	"strconv"
 	"time"
 )
@@ -13,6 +14,7 @@ var errTime = errors.New("is no date or time in the ISO form that the server was
 type scanner struct {
 	s  []byte
 	ok bool
+	bc bool // years are counted back from 1 BC, which is the year 0
 }
 
 func (c *scanner) number(least int) (n int64) {
@@ -43,6 +45,9 @@ func (c *scanner) date() int64 {
 	m := c.number(2)
 	c.need('-')
 	d := c.number(2)
+	if c.bc {
+		y = 1 - y
+	}
 	return floorDiv(time.Date(int(y), time.Month(m), int(d), 0, 0, 0, 0, time.UTC).Unix(), 24*60*60)
 }
 
@@ -104,10 +109,7 @@ const microsPerDay = int64(millisPerDay) * 1000
 // parseDate reads a date as days since 1970.
 func parseDate(text []byte) (int64, error) {
 	text, bc := bytes.CutSuffix(text, []byte(" BC"))
-	if bc {
-		return 0, errors.New("is before the year 1")
-	}
-	c := scanner{text, true}
+	c := scanner{s: text, ok: true, bc: bc}
 	d := c.date()
 	return d, c.end()
 }
@@ -115,10 +117,8 @@ func parseDate(text []byte) (int64, error) {
 // parseTimestamp reads a date and a time of day, with or without an offset,
 // as microseconds since 1970 in UTC.
 func parseTimestamp(text []byte) (int64, error) {
-	if bytes.HasSuffix(text, []byte(" BC")) {
-		return 0, errors.New("is before the year 1")
-	}
-	c := scanner{text, true}
+	text, bc := bytes.CutSuffix(text, []byte(" BC"))
+	c := scanner{s: text, ok: true, bc: bc}
 	us := c.date() * microsPerDay
 	if !c.accept('T') {
 		c.need(' ')
@@ -131,7 +131,7 @@ func parseTimestamp(text []byte) (int64, error) {
 // parseClock reads a time of day as microseconds; with an offset it is moved
 // to UTC.
 func parseClock(text []byte, zoned bool) (int64, error) {
-	c := scanner{text, true}
+	c := scanner{s: text, ok: true}
 	us := c.clock()
 	if zoned {
 		us -= c.zone()
@@ -202,7 +202,7 @@ func parseInterval(text []byte) (int64, error) {
 	for _, f := range pairs(bytes.Fields(text)) {
 		if f.unit == nil {
 			negative = f.value[0] == '-'
-			c := scanner{bytes.TrimLeft(f.value, "+-"), true}
+			c := scanner{s: bytes.TrimLeft(f.value, "+-"), ok: true}
 			clock = c.clock()
 			if c.end() != nil {
 				return 0, errInterval
@@ -230,7 +230,14 @@ func parseInterval(text []byte) (int64, error) {
 		h, m, s = -h, -m, -s
 	}
 	d := float64(months)*(365.25/12) + float64(days)
-	return int64(float64(float64(float64(float64(d*24)+h)*60+m)*60+s) * 1e6), nil
+	us := float64(float64(float64(float64(d*24)+h)*60+m)*60+s) * 1e6
+	switch { // as a cast of Java's
+	case us >= math.MaxInt64:
+		return math.MaxInt64, nil
+	case us <= math.MinInt64:
+		return math.MinInt64, nil
+	}
+	return int64(us), nil
 }
 
 var errInterval = errors.New("is no interval in the style that the server was asked for")
