@@ -316,7 +316,7 @@ func (f *feed) relation(ctx context.Context, b []byte) error {
 	if err != nil {
 		return f.malformed("relation", err)
 	}
-	rel := &relation{oid: m.oid, wanted: make([]int16, 0, min(m.n, 1600))}
+	rel := &relation{oid: m.oid, wanted: make([]int16, 0, min(m.n, maxColumns))}
 	table := f.table(m.oid, m.schema, m.name)
 	if table >= 0 && !isChosen(f.chosen, table) {
 		table = -1 // a foreign table, for now
@@ -344,7 +344,7 @@ func (f *feed) relation(ctx context.Context, b []byte) error {
 					shape.Columns[i] = column(c, oid, mod, facts)
 				}
 			}
-			if want == unwanted && f.whole {
+			if want == unwanted && f.whole && len(shape.Rest) < maxColumns {
 				want = rest(len(shape.Rest))
 				shape.Rest = append(shape.Rest, column(string(name), oid, mod, facts))
 			}

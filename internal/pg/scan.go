@@ -66,6 +66,9 @@ type relation struct {
 
 const unwanted = -1
 
+// maxColumns is how many columns a table may have (MaxHeapAttributeNumber).
+const maxColumns = 1600
+
 // rest is what relation.wanted has for column i of a shape's Rest, and the
 // other way round.
 func rest(i int) int { return unwanted - 1 - i }

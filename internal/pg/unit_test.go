@@ -216,6 +216,54 @@ func keepalive(at lsn, reply bool) []byte {
 	return b
 }
 
+// Whole rows have every column that the log brings, those that are wanted as ever.
+func TestFeedBringsWholeRows(t *testing.T) {
+	ctx := context.Background()
+	f := testFeed(t, corpusTables, outbox.Limits{Rows: 100, Bytes: 1 << 20}, outbox.Resume{Lineage: "1"}, 0)
+	f.whole = true
+	for i, m := range corpus(t) {
+		if err := f.message(ctx, m); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	f.settle()
+	b, err := f.h.Acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range b.Rows {
+		r := &b.Rows[i]
+		line := fmt.Sprint(r.Shape.Table)
+		size := 0
+		for k := range r.Shape.Columns {
+			v, _ := b.Value(r, k)
+			size += len(v)
+		}
+		if size != r.Size {
+			t.Errorf("row %d has %d bytes that are wanted, and says %d", i, size, r.Size)
+		}
+		for k, c := range r.Shape.Rest {
+			v, ok := b.Rest(r, k)
+			if !ok {
+				v = []byte("NULL")
+			}
+			line += fmt.Sprintf(" %s(%s)=%s", c.Name, c.Type, v)
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"0 aggregatetype(text)=order type(text)=created note(text)=NULL m(oid:16960)=fine",
+		"0 aggregatetype(text)=order type(text)=created note(text)= m(oid:16960)=NULL",
+		"0 aggregatetype(text)=order type(text)=paid note(text)=" + strings.Repeat("n", 300) + " m(oid:16960)=NULL",
+		"1 id(int4)=5",
+		"0 aggregatetype(text)=order type(text)=created m(oid:16960)=fine extra(oid:1007)={1,2}",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestFeedCorpus(t *testing.T) {
 	ctx := context.Background()
 	f := testFeed(t, corpusTables, outbox.Limits{Rows: 100, Bytes: 1 << 20}, outbox.Resume{Lineage: "1"}, 0)
