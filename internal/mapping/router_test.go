@@ -247,6 +247,10 @@ func TestBadMappings(t *testing.T) {
 		{"lookahead", Table{Topic: Topic{Regex: "(?=a)b", Replacement: "x"}}, at + "topic: regex: invalid or unsupported Perl syntax: `(?=`"},
 		{"nested class", Table{Topic: Topic{Regex: "[a[b]]", Replacement: "x"}}, at + "topic: regex: [ inside of [...]: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise"},
 		{"back reference", Table{Topic: Topic{Regex: `(a)\1`, Replacement: "x"}}, at + `topic: regex: \1: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise`},
+		{"surrogate", Table{Topic: Topic{Regex: `\ud83d\ude00`, Replacement: "x"}}, at + `topic: regex: \u: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise`},
+		{"short number", Table{Topic: Topic{Regex: `[\u00e]`, Replacement: "x"}}, at + `topic: regex: \u: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise`},
+		{"octal 8", Table{Topic: Topic{Regex: `\08`, Replacement: "x"}}, at + `topic: regex: \0: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise`},
+		{"control", Table{Topic: Topic{Regex: `a\c`, Replacement: "x"}}, at + `topic: regex: \c: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise`},
 		{"flag", Table{Topic: Topic{Regex: "a(?s).", Replacement: "x"}}, at + "topic: regex: flag in (?s).: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise"},
 		{"group", Table{Topic: Topic{Regex: "(a)", Replacement: "$2"}}, at + "topic: replacement: the regex has no group 2"},
 		{"named group", Table{Topic: Topic{Regex: "(?<a>.)", Replacement: "${b}"}}, at + `topic: replacement: the regex has no group named "b"`},
@@ -313,6 +317,16 @@ func TestJavaRegex(t *testing.T) {
 		{`a[\\s]b`, "x", `a\b`, "x"},
 		{`a[\\s]b`, "x", "a b", "a b"},
 		{`a[^\s]b`, "x", "a\vb", "a\vb"},
+		{`a[\s-x]b`, "x", "a-b", "x"},
+		{`a[\s-x]b`, "x", "azb", "azb"},
+		{`a\h[\h]\Hb`, "x", "a\u1680\u2005\u200bb", "x"},
+		{`a\Hb`, "x", "a\u3000b", "a\u3000b"},
+		{`a\0101\07\0477[\060-\071]`, "x", "aA\a'75", "x"}, // \047 and a 7: above \0377 there is no octal number
+		{`\x41\u0042[\u00e9]\cA\e`, "x", "ABé\x01\x1b", "x"},
+		{`a\Q.*\E(.*)`, "$1", "a.*b", "b"},
+		{`a\Q.*`, "x", "a.*", "x"},
+		{`a\Q.*`, "x", "abc", "abc"},
+		{`a\\Q.`, "x", `a\Qb`, "x"},
 	} {
 		r, err := newRegex(c.regex, c.replacement)
 		if err != nil {
