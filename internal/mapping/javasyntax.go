@@ -17,9 +17,7 @@ const javaDot = `[^\n\r\x{85}\x{2028}\x{2029}]`
 // translate makes Go's pattern of Java's. What Go does not know it refuses
 // itself; what both know with another meaning is translated, or refused.
 func translate(p string) (string, error) {
-	lead := leadingFlags(p)
-	on, _, _ := strings.Cut(lead, "-")
-	dotAll := strings.Contains(on, "s")
+	dotAll := []bool{false} // whether a dot matches everything, in each of the groups that are open
 	var b strings.Builder
 	for i := 0; i < len(p); i++ {
 		switch c := p[i]; {
@@ -29,7 +27,7 @@ func translate(p string) (string, error) {
 				return "", err
 			}
 			i += n - 1
-		case c == '.' && !dotAll:
+		case c == '.' && !dotAll[len(dotAll)-1]:
 			b.WriteString(javaDot)
 		case c == '[':
 			n, err := class(p[i:], &b)
@@ -37,8 +35,23 @@ func translate(p string) (string, error) {
 				return "", err
 			}
 			i += n - 1
-		case c == '(' && flags(p[i:], "Um") || c == '(' && (i > 0 || lead == "") && flags(p[i:], "s"):
-			return "", fmt.Errorf("regex: flag in %.8s: %w", p[i:], errSyntax)
+		case c == '(':
+			on, off, n := flags(p[i:])
+			if strings.ContainsAny(on+off, "Um") {
+				return "", fmt.Errorf("regex: flag in %.8s: %w", p[i:], errSyntax)
+			}
+			all := (dotAll[len(dotAll)-1] || strings.Contains(on, "s")) && !strings.Contains(off, "s")
+			if n > 0 && p[i+n-1] == ')' {
+				dotAll[len(dotAll)-1] = all
+			} else {
+				dotAll = append(dotAll, all)
+			}
+			n = max(n, 1)
+			b.WriteString(p[i : i+n])
+			i += n - 1
+		case c == ')' && len(dotAll) > 1:
+			dotAll = dotAll[:len(dotAll)-1]
+			b.WriteByte(c)
 		default:
 			b.WriteByte(c)
 		}
@@ -160,23 +173,14 @@ func class(p string, b *strings.Builder) (int, error) {
 	return 0, errors.New("regex: missing closing ]: `" + p + "`")
 }
 
-// leadingFlags are the flags in a group of nothing else at the very start, such
-// as is in (?is); "" for none.
-func leadingFlags(p string) string {
+// flags are those that the group sets and clears which p begins with, such as (?i-s) or (?i:a), and n is the length up to
+// its ) or : or 0 where it is no such group.
+func flags(p string) (on, off string, n int) {
 	rest, ok := strings.CutPrefix(p, "(?")
 	end := strings.IndexAny(rest, "):<=!>")
-	if !ok || end < 0 || rest[end] != ')' {
-		return ""
+	if !ok || end < 0 || rest[end] != ')' && rest[end] != ':' {
+		return "", "", 0
 	}
-	return rest[:end]
-}
-
-// flags reports whether p begins with a group of flags that has one of them.
-func flags(p, want string) bool {
-	rest, ok := strings.CutPrefix(p, "(?")
-	if !ok {
-		return false
-	}
-	end := strings.IndexAny(rest, "):<=!>")
-	return end > 0 && (rest[end] == ')' || rest[end] == ':') && strings.ContainsAny(rest[:end], want)
+	on, off, _ = strings.Cut(rest[:end], "-")
+	return on, off, len("(?") + end + 1
 }
