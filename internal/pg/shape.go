@@ -22,7 +22,8 @@ type columnFacts struct {
 	cents    int    // of money: see session.cents
 }
 
-// A domain is followed to what it is based on. Types outside of pg_catalog have
+// A domain is followed to what it is based on, and has no default, as Debezium
+// sees none there. Types outside of pg_catalog have
 // the name of their schema before theirs, except those that the mapping knows.
 const columnsSQL = `
 with recursive c as (
@@ -40,7 +41,7 @@ select c.attname, c.declared, c.mod, c.required,
     else format_type(t.oid, null) end,
   coalesce((select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid), ''),
   coalesce((select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
-    where d.adrelid = $1::oid and d.adnum = c.attnum and a.attgenerated = ''), '')
+    where d.adrelid = $1::oid and d.adnum = c.attnum and a.attgenerated = '' and a.atttypid not in (select oid from pg_type where typtype = 'd')), '')
 from c join pg_type t on t.oid = c.typ where c.typtype <> 'd'`
 
 // loadColumns asks the catalog about the columns of the table with this OID.
