@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 )
@@ -95,7 +94,8 @@ func (s *Source) checkMayAdd(ctx context.Context, x *session, r *outbox.Findings
 // published and of whose rows the log says nothing: the snapshot holds them. It
 // needs a free replication slot for as long as it takes.
 //
-// Its wait for running transactions ends with ctx, on the server too.
+// Its wait for running transactions ends with ctx, on the server too: the library
+// asks for that when it gives a statement up.
 func (s *Source) View(ctx context.Context) (outbox.Snapshot, error) {
 	v, err := s.openView(ctx, temporaryName(s.cfg.Slot), true)
 	if err != nil {
@@ -123,16 +123,6 @@ func (s *Source) View(ctx context.Context) (outbox.Snapshot, error) {
 		v.facts[i] = f
 	}
 	return v, nil
-}
-
-// endBackend ends a server process that waits for others although nobody waits
-// for it any more.
-func (s *Source) endBackend(ctx context.Context, pid uint32) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if _, err := s.ctl.query(ctx, `select pg_terminate_backend($1::int)`, fmt.Sprint(pid)); err != nil {
-		s.log.Warn("a server process that waits for running transactions could not be ended", "pid", pid, "err", err)
-	}
 }
 
 // Withdraw takes a table, named as the configuration named it, out of the

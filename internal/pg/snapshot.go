@@ -91,9 +91,6 @@ func (s *Source) createSlot(ctx context.Context, repl *pgconn.PgConn, name strin
 	results, err := repl.Exec(ctx, createSlotCommand(name, s.id.version, temporary, export)).ReadAll()
 	stop()
 	if err != nil {
-		if ctx.Err() != nil {
-			s.endBackend(ctx, repl.PID())
-		}
 		switch sqlState(err) {
 		case "42501":
 			return 0, "", outbox.Refuse(ReasonPrivilege, s.replicationHint(), "the role may not create a slot: %s", message(err))
