@@ -61,7 +61,7 @@ chaos-table: ## the one table, as Markdown, of what the runs of make chaos have 
 SOAK ?= 30m
 soak: build ## tailers of all sources work for SOAK (30m): memory, descriptors, goroutines and the checkpoint's start-up stay flat
 	scripts/stack run postgres mysql mariadb kafka -- \
-		bash -c 'cd e2e && SOAK_FOR=$(SOAK) $(E2E_ENV) go test -count=1 -timeout 12h -v -run TestSoak ./chaos'
+		bash -c 'cd e2e && SOAK_FOR=$(SOAK) $(E2E_ENV) go test -count=1 -timeout 12h -parallel 3 -v -run TestSoak ./chaos'
 
 test-eventuate: build build-faults ## the real Eventuate Tram, producers and consumers, on PostgreSQL and MySQL
 	scripts/stack run postgres mysql kafka -- scripts/test-eventuate

@@ -168,7 +168,7 @@ func alone(t *testing.T, o *options, kind string, f *Fault) (results []*Result) 
 		times, worlds = 1, times
 	}
 	for i := range worlds {
-		r := &Result{Source: kind, Fault: f.Name, Expect: f.Expect, Versions: o.versions}
+		r, begin := &Result{Source: kind, Fault: f.Name, Expect: f.Expect, Versions: o.versions}, time.Now()
 		r.Failed = !t.Run(f.Name, func(t *testing.T) {
 			w := NewWorld(t, kind, o.named(kind, f.Name, o.done[[2]string{kind, f.Name}]+i), f)
 			w.long = o.long
@@ -179,6 +179,7 @@ func alone(t *testing.T, o *options, kind string, f *Fault) (results []*Result) 
 			}
 			r.finish(w, f)
 		})
+		r.Spent = time.Since(begin)
 		o.keep(t, r)
 		results = append(results, r)
 	}
@@ -187,10 +188,10 @@ func alone(t *testing.T, o *options, kind string, f *Fault) (results []*Result) 
 
 // mixed plays pairs of faults of different layers in one world.
 func mixed(t *testing.T, o *options, kind string, faults []*Fault, times int) *Result {
-	r := &Result{Source: kind, Fault: "mixed", Expect: "goes on", Versions: o.versions}
+	r, begin := &Result{Source: kind, Fault: "mixed", Expect: "goes on", Versions: o.versions}, time.Now()
 	r.Failed = !t.Run("mixed", func(t *testing.T) {
 		w := NewWorld(t, kind, o.named(kind, "mixed", o.done[[2]string{kind, "mixed"}]), &Fault{})
-		for begin := time.Now(); r.Times < times && time.Since(begin) < o.mixedFor; {
+		for started := time.Now(); r.Times < times && time.Since(started) < o.mixedFor; {
 			a := faults[w.random.Intn(len(faults))]
 			b := a
 			for b.Layer == a.Layer {
@@ -203,6 +204,7 @@ func mixed(t *testing.T, o *options, kind string, faults []*Fault, times int) *R
 		}
 		r.finish(w, &Fault{})
 	})
+	r.Spent = time.Since(begin)
 	o.keep(t, r)
 	return r
 }

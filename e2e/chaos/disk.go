@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // room is what is left on a small disk, in bytes.
@@ -42,7 +43,12 @@ func (s *Server) Small(t testing.TB) {
 	t.Cleanup(func() {
 		s.small = false
 		s.Stop(t)
-		run("umount", s.home)
+		// A server that would not end was killed, and may not be gone yet.
+		for deadline := time.Now().Add(time.Minute); exec.Command("umount", s.home).Run() != nil; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s cannot be unmounted", s.home)
+			}
+		}
 		old := s.home + ".old"
 		if err := os.Rename(s.home, old); err != nil {
 			t.Fatal(err)

@@ -21,6 +21,7 @@ type Result struct {
 	Seed                  int64           // of one run; after Merge of the last
 	Times                 int             // that it was played
 	Took                  []time.Duration // to go on, or to refuse, each time that it did
+	Spent                 time.Duration   // on all of it, the worlds' making and judging included
 	Restarts              int             // of tailers that ended by themselves with a status that the fault allows
 	Rows                  int
 	Findings              Findings
@@ -101,6 +102,7 @@ func Merge(results []*Result) (merged []*Result) {
 		}
 		m.Times += r.Times
 		m.Took = append(m.Took, r.Took...)
+		m.Spent += r.Spent
 		m.Restarts += r.Restarts
 		m.Rows += r.Rows
 		m.Findings.add(r.Findings)
@@ -137,18 +139,19 @@ var head = []string{"source", "fault", "expected", "times", "as expected", "medi
 func Markdown(results []*Result) string {
 	var b strings.Builder
 	var seeds, versions []string
-	times := 0
+	times, spent := 0, time.Duration(0)
 	for _, r := range results {
 		seeds = append(seeds, fmt.Sprint(r.Seed))
 		versions = append(versions, r.Versions)
 		times += r.Times
+		spent += r.Spent
 	}
 	for _, list := range []*[]string{&seeds, &versions} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
-	fmt.Fprintf(&b, "%d faults. %s. Seeds: %s. Median and worst: seconds until tailer went on or refused. Lost, of a refusal: "+
-		"rows missing before a published one of the same key.\n\n", times, strings.Join(versions, "; "), strings.Join(seeds, ", "))
+	fmt.Fprintf(&b, "%d faults in %v. %s. Seeds: %s. Median and worst: seconds until tailer went on or refused. Lost, of a refusal: "+
+		"rows missing before a published one of the same key.\n\n", times, spent.Round(time.Minute), strings.Join(versions, "; "), strings.Join(seeds, ", "))
 	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)))
 	for _, r := range results {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(r.cells(), " | "))
