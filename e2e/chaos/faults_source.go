@@ -101,8 +101,7 @@ var sourceFaults = []Fault{
 				w.serverBack()
 			}
 		}},
-	// Rough: a transaction that was under way may be told that the table has changed.
-	{Name: "table altered", Layer: Source, Expect: "goes on", Rough: true, Do: func(w *World) func() {
+	{Name: "table altered", Layer: Source, Expect: "goes on", Do: func(w *World) func() {
 		extra := fmt.Sprintf("extra%d", w.random.Int31())
 		for _, statement := range []string{
 			"ALTER TABLE " + w.DB.Outbox() + " ADD COLUMN " + extra + " varchar(10)",

@@ -460,7 +460,7 @@ func (w *work) noise(ctx context.Context) error {
 	if _, err := w.tx.ExecContext(ctx, fmt.Sprintf("DELETE FROM elsewhere WHERE id = %d", id)); err != nil {
 		return err
 	}
-	_, err := w.tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO elsewhere VALUES (%d, 'no message')", id))
+	_, err := w.tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO elsewhere (id, note) VALUES (%d, 'no message')", id))
 	return err
 }
 
