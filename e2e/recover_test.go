@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -310,4 +312,27 @@ func TestUnreadyWhileTheServerKeepsTooMuchLog(t *testing.T) {
 	c.Check(book.Want(), check.ExactlyOnce)
 	bad := c.Do(2, "run", c.Flags("--slot-wal-unready-bytes=1", "--source-url=mysql://root@127.0.0.1:1/x")...)
 	holds(t, "with MySQL", bad.Stderr(), "--slot-wal-unready-bytes", "postgres://")
+}
+
+// MySQL keeps its log for a time: how much of it is left is known as long as the checkpoint is young.
+func TestTheTimeThatIsLeftOfTheLogIsShown(t *testing.T) {
+	t.Parallel()
+	c, db := binlog(t)
+	db.CreateOutbox(t, db.Outbox())
+	p := c.Start()
+	keep, err := strconv.ParseFloat(db.Text(t, "SELECT @@global.binlog_expire_logs_seconds"), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Wait("the time that is left is that of the log's retention", 30*time.Second, func() (bool, string) {
+		_, body := p.Get("/status")
+		var s struct {
+			Left *float64 `json:"log_seconds_left"`
+		}
+		if err := json.Unmarshal([]byte(body), &s); err != nil || s.Left == nil {
+			return err == nil && keep == 0, fmt.Sprint(body, " ", err)
+		}
+		return keep > 0 && *s.Left <= keep && *s.Left > keep-60, fmt.Sprint(*s.Left, " of ", keep)
+	})
+	p.Stop()
 }

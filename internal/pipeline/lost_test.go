@@ -219,5 +219,26 @@ func TestPoisonInARecovery(t *testing.T) {
 	w.check(without(w.db.Rows(), "new-2"))
 }
 
+// Without transactions the same steps hold, and a crash publishes rows twice.
+func TestRecoverAtLeastOnce(t *testing.T) {
+	w := newWorld(t)
+	w.change = func(c *pipeline.Config) { c.Transactional = false }
+	plain := func(i *instance) { i.client.AtLeastOnce = true }
+	w.db.Insert(rows("old", 0, 5)...)
+	if err := w.end(w.start("now", plain)); err != nil {
+		t.Fatal(err)
+	}
+	w.db.SetSlot(-1)
+	w.db.Insert(rows("new", 0, 5)...)
+	if _, err := w.recoverWith(chooseNew, approved, plain); err != nil {
+		t.Fatal(err)
+	}
+	w.db.Insert(rows("later", 0, 3)...)
+	if err := w.end(w.start("now", plain)); err != nil {
+		t.Fatal(err)
+	}
+	w.check(w.db.Rows())
+}
+
 // stored is the newest checkpoint as it is stored.
 func (w *world) stored() string { return string(w.record().Encode()) }
