@@ -74,11 +74,11 @@ func (p *Pipeline) first(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 // begin is the first start once it is allowed. A filter in rec chooses the rows
 // of the snapshot, which is then taken whatever --snapshot says.
 func (p *Pipeline) begin(ctx context.Context, rec *checkpoint.Record) (*checkpoint.Record, error) {
-	var filter *outbox.Filter
-	var steppedOver []checkpoint.SteppedOver
+	var before checkpoint.Record
 	if rec != nil {
-		filter, steppedOver = rec.Filter, rec.SteppedOver
+		before = *rec
 	}
+	filter, steppedOver := before.Filter, before.SteppedOver
 	snapshot, chosen := p.cfg.Snapshot, outbox.Filter{}
 	if filter != nil {
 		snapshot, chosen = true, *filter
@@ -102,7 +102,7 @@ func (p *Pipeline) begin(ctx context.Context, rec *checkpoint.Record) (*checkpoi
 	// 2. A record that says what is going on. A crash from here on leaves it,
 	// and the next start drops the slot and begins anew, with the same rows.
 	rec = p.record(outbox.Resume{})
-	rec.Phase, rec.Filter, rec.SteppedOver = checkpoint.PhaseSnapshot, filter, steppedOver
+	rec.Phase, rec.Filter, rec.SteppedOver, rec.LastCommit = checkpoint.PhaseSnapshot, filter, steppedOver, before.LastCommit
 	if err := p.keep(ctx, rec); err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (p *Pipeline) Recover(ctx context.Context, f outbox.Filter, approve func(Re
 	}
 	rec := &checkpoint.Record{Phase: checkpoint.PhaseSnapshot, Filter: &f}
 	if old != nil {
-		rec.SteppedOver = old.SteppedOver
+		rec.SteppedOver, rec.LastCommit = old.SteppedOver, old.LastCommit
 	}
 	return p.begin(ctx, rec)
 }

@@ -36,7 +36,7 @@ func (p *Pipeline) SkipHalted(ctx context.Context, id string, keep bool) (row *c
 		return nil, nil, err
 	}
 	next := p.record(old.Resume())
-	next.Phase, next.Filter, next.SteppedOver = old.Phase, old.Filter, old.SteppedOver
+	next.Phase, next.Filter, next.SteppedOver, next.LastCommit = old.Phase, old.Filter, old.SteppedOver, old.LastCommit
 	if old.Phase == checkpoint.PhaseSnapshot || row.InSnapshot() {
 		next.SteppedOver = append(next.SteppedOver, checkpoint.SteppedOver{Table: row.Table, ID: row.ID, DeadLetter: keep})
 		return row, old, p.replace(ctx, next.Encode())
