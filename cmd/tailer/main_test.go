@@ -70,7 +70,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"rnu"}, "tailer: unknown command \"rnu\"\nhint: did you mean run?\n"},
-		{[]string{"frobnicate"}, "tailer: unknown command \"frobnicate\"\nhint: tailer knows check, checkpoint, compare, completion, convert, plan, replay, run, setup, status, teardown, version\n"},
+		{[]string{"frobnicate"}, "tailer: unknown command \"frobnicate\"\nhint: tailer knows check, checkpoint, compare, completion, convert, plan, recover, replay, republish, run, setup, status, teardown, version\n"},
 		{[]string{"checkpoint", "rest"}, "tailer: unknown command \"rest\"\nhint: did you mean reset?\n"},
 		{[]string{"completion", "bsh"}, "tailer: unknown command \"bsh\"\nhint: did you mean bash?\n"},
 		{[]string{"run", "--kafka-broker=x"}, "tailer: unknown flag: --kafka-broker\nhint: did you mean --kafka-brokers?\n"},
@@ -85,6 +85,15 @@ func TestWrongUsage(t *testing.T) {
 			"tailer: --checkpoint-file: is required with --sink stdout, which keeps no checkpoint without it\n"},
 		{[]string{"checkpoint", "set", "nonsense", "--source-url=postgres://h/db", "--kafka-brokers=k:1"}, "tailer: "},
 		{[]string{"run", "--source-url=postgres://h/db", "--sink=stdout", "--until=never"}, "tailer: --until: "},
+		{[]string{"recover", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: one of --where and --from-id is required, and only one: which rows? --where true means all\n"},
+		{[]string{"republish", "--where=true", "--from-id=1", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: one of --where and --from-id is required, and only one: which rows? --where true means all\n"},
+		{[]string{"recover", "--where=true", "--source-url=postgres://h/db", "--sink=stdout"},
+			"tailer: --checkpoint-file: is required with --sink stdout, which keeps no checkpoint without it\n"},
+		{[]string{"republish", "--where=true", "--source-url=postgres://h/db", "--sink=stdout"}, "tailer: --sink: is stdout"},
+		{[]string{"republish", "--where=true", "--topic=tailer-checkpoint.tailer-db", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: --topic: tailer-checkpoint.tailer-db is tailer's own\n"},
 		{[]string{"teardown", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
 			"tailer: --yes: is required where there is no terminal to ask on\n"},
 	} {
