@@ -25,16 +25,19 @@ func commands(root *cobra.Command) (list []*cobra.Command) {
 // inner finds a command line within $( ).
 var inner = regexp.MustCompile(`\$\(([^)]*)\)`)
 
+// quoted finds one word in double quotes.
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
 // tailerLines gives the words behind tailer of every tailer that a line of
 // shell runs. It knows pipes, redirections, $( ) and double quotes, and no more.
 func tailerLines(line string) (lines [][]string) {
 	for _, m := range inner.FindAllStringSubmatch(line, -1) {
 		lines = append(lines, tailerLines(m[1])...)
 	}
-	line = inner.ReplaceAllString(line, "VALUE")
+	line = quoted.ReplaceAllString(inner.ReplaceAllString(line, "VALUE"), "VALUE")
 	for part := range strings.SplitSeq(line, "|") {
 		part, _, _ = strings.Cut(part, ">")
-		words := strings.Fields(strings.ReplaceAll(part, `"`, ""))
+		words := strings.Fields(part)
 		if len(words) > 0 && words[0] == "tailer" {
 			lines = append(lines, words[1:])
 		}
@@ -45,6 +48,13 @@ func tailerLines(line string) (lines [][]string) {
 func TestTailerLines(t *testing.T) {
 	got := tailerLines(`curl -s http://h/ | tailer checkpoint set "$(tailer checkpoint show --name x)" --name y > out`)
 	if len(got) != 2 || strings.Join(got[0], " ") != "checkpoint show --name x" || strings.Join(got[1], " ") != "checkpoint set VALUE --name y" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTailerLinesQuoted(t *testing.T) {
+	got := tailerLines(`tailer recover --where "a > 1 | 2" --yes`)
+	if len(got) != 1 || strings.Join(got[0], " ") != "recover --where VALUE --yes" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -116,7 +116,8 @@ func TestTheMembersAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []any{failure{}, jsonFinding{}, setupDone{}, setupPrinted{}, tornDown{}, checkpointSet{}, checkpointSkipped{},
-		skippedRow{}, checkpointForgotten{}, converted{}, versionAnswer{}} {
+		skippedRow{}, checkpointForgotten{}, converted{}, versionAnswer{},
+		tableForgotten{}, recovered{}, rowsOfTable{}, republished{}, poisonRow{}} {
 		for i := range reflect.TypeOf(v).NumField() {
 			name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")
 			if !strings.Contains(string(doc), "`"+name+"`") {

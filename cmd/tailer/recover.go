@@ -8,14 +8,32 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tailer-io/tailer/internal/checkpoint"
 	"github.com/tailer-io/tailer/internal/config"
 	"github.com/tailer-io/tailer/internal/outbox"
 	"github.com/tailer-io/tailer/internal/pipeline"
 )
 
+// recovered is what recover prints with --output json.
+type recovered struct {
+	Name     string             `json:"name"`
+	Replaced *checkpoint.Record `json:"replaced"` // null for none, and with --dry-run
+	Tables   []rowsOfTable      `json:"tables"`
+	Position *string            `json:"position"` // where the next start streams from, null with --dry-run
+}
+
+// rowsOfTable counts the rows of a table that are published, or would be.
+type rowsOfTable struct {
+	Table string `json:"table"`
+	Rows  int64  `json:"rows"`
+	// All is how many the table has; missing where nobody has counted them.
+	All *int64 `json:"all,omitempty"`
+}
+
 func (a *app) recoverCommand() *cobra.Command {
 	var c choosing
 	var dryRun, yes bool
+	var output string
 	cmd := &cobra.Command{
 		Use:   "recover (--where SQL | --from-id ID)",
 		Short: "begin anew where the log is lost, with some of the rows in the tables",
@@ -40,18 +58,19 @@ is active. If it is cut off it has either done everything or can be said again;
 a tailer that is started then begins anew with the same rows.`,
 		Example: `  tailer recover --where "created_at > '2026-01-02 15:00'" --dry-run --config /etc/tailer.yaml
   tailer recover --where "created_at > '2026-01-02 15:00'" --config /etc/tailer.yaml
-  tailer recover --from-id 1042 --table public.outbox --yes --config /etc/tailer.yaml`,
+  tailer recover --from-id 1042 --table public.outbox --yes --config /etc/tailer.yaml --output json`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.recover(cmd, &c, dryRun, yes) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.recover(cmd, &c, dryRun, yes, output) },
 	}
 	config.AddFlags(cmd.Flags(), config.Recover)
 	c.flags(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "count the rows, and change nothing")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	addOutput(cmd, &output)
 	return cmd
 }
 
-func (a *app) recover(cmd *cobra.Command, c *choosing, dryRun, yes bool) error {
+func (a *app) recover(cmd *cobra.Command, c *choosing, dryRun, yes bool, output string) error {
 	cfg, log, err := a.load(config.Recover, cmd)
 	if err != nil {
 		return err
@@ -68,13 +87,18 @@ func (a *app) recover(cmd *cobra.Command, c *choosing, dryRun, yes bool) error {
 		return err
 	}
 	if dryRun {
-		return a.countChosen(cmd.Context(), cfg, p, f)
+		return a.countChosen(cmd.Context(), cfg, p, f, output)
 	}
 	out := a.stdout
-	if cfg.Sink == config.SinkStdout {
-		out = a.stderr // stdout has the messages, and is for nothing else
+	if cfg.Sink == config.SinkStdout || output == outputJSON {
+		out = a.stderr // stdout has the messages, or the document, and is for nothing else
 	}
+	doc := recovered{Name: cfg.Name, Tables: []rowsOfTable{}}
 	rec, err := p.pipeline.Recover(cmd.Context(), f, func(r pipeline.Recovery) error {
+		doc.Replaced = r.Replaced
+		for i, t := range cfg.TableNames() {
+			doc.Tables = append(doc.Tables, rowsOfTable{Table: t, Rows: r.Chosen[i]})
+		}
 		printRecovery(out, cfg, f, r)
 		if yes {
 			return nil
@@ -84,12 +108,17 @@ func (a *app) recover(cmd *cobra.Command, c *choosing, dryRun, yes bool) error {
 	if err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
-	fmt.Fprintf(out, "published; the next start of %s streams from %s\n", cfg.Name, rec.Position)
-	return nil
+	doc.Position = &rec.Position
+	line := fmt.Sprintf("published; the next start of %s streams from %s", cfg.Name, rec.Position)
+	if cfg.Sink == config.SinkStdout {
+		fmt.Fprintln(out, line)
+		return nil
+	}
+	return a.print(output, []string{line}, doc)
 }
 
 // countChosen says how many rows would be published, of how many.
-func (a *app) countChosen(ctx context.Context, cfg *config.Config, p *parts, f outbox.Filter) error {
+func (a *app) countChosen(ctx context.Context, cfg *config.Config, p *parts, f outbox.Filter, output string) error {
 	defer p.source.Close()
 	chosen, err := p.source.CountChosen(ctx, f)
 	if err != nil {
@@ -99,15 +128,17 @@ func (a *app) countChosen(ctx context.Context, cfg *config.Config, p *parts, f o
 	if err != nil {
 		return fmt.Errorf("count the rows: %w", err)
 	}
+	var lines []string
+	doc := recovered{Name: cfg.Name, Tables: []rowsOfTable{}}
 	for i, t := range cfg.TableNames() {
-		fmt.Fprintf(a.stdout, "%s: %d of %s\n", t, chosen[i], plural(all[i]))
+		lines = append(lines, fmt.Sprintf("%s: %d of %s", t, chosen[i], plural(all[i])))
+		doc.Tables = append(doc.Tables, rowsOfTable{t, chosen[i], &all[i]})
 	}
+	last := plural(sum(chosen)) + " would be published; nothing was changed"
 	if n := sum(chosen); n > cfg.SnapshotMaxRows {
-		fmt.Fprintf(a.stdout, "%s would be published: it would be refused, because that is more than --snapshot-max-rows %d\n", plural(n), cfg.SnapshotMaxRows)
-		return nil
+		last = fmt.Sprintf("%s would be published: it would be refused, because that is more than --snapshot-max-rows %d", plural(n), cfg.SnapshotMaxRows)
 	}
-	fmt.Fprintf(a.stdout, "%s would be published; nothing was changed\n", plural(sum(chosen)))
-	return nil
+	return a.print(output, append(lines, last), doc)
 }
 
 // printRecovery says what is about to be done.

@@ -19,6 +19,22 @@ type republishing struct {
 	topic      string
 	skipPoison bool
 	dryRun     bool
+	output     string
+}
+
+// republished is what republish prints with --output json, also beside an error
+// about rows that cannot be published.
+type republished struct {
+	Name   string        `json:"name"`
+	Tables []rowsOfTable `json:"tables"` // what was published, with --dry-run what would be
+	Poison []poisonRow   `json:"poison"` // rows that cannot be published
+}
+
+// poisonRow is a row that cannot be published.
+type poisonRow struct {
+	Table  string `json:"table"`
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
 }
 
 func (a *app) republishCommand() *cobra.Command {
@@ -39,7 +55,7 @@ broker's transaction.max.timeout.ms; publish more than fits in several goes.
 A row that cannot be published is named, and nothing is published then (status
 1); --skip-poison leaves such rows out. --where is one expression in the
 database's own SQL, evaluated read-only, with times in UTC.`,
-		Example: `  tailer republish --where "id in (1042, 1043)" --config /etc/tailer.yaml
+		Example: `  tailer republish --where "id in (1042, 1043)" --config /etc/tailer.yaml --output json
   tailer republish --where "created_at >= '2026-01-02'" --topic orders.rebuilt --dry-run --config /etc/tailer.yaml
   tailer republish --from-id 1042 --table public.outbox --config /etc/tailer.yaml`,
 		Args: noArguments,
@@ -51,6 +67,7 @@ database's own SQL, evaluated read-only, with times in UTC.`,
 	f.StringVar(&r.topic, "topic", "", "send all of them to this topic, whatever the mapping says")
 	f.BoolVar(&r.skipPoison, "skip-poison", false, "leave out rows that cannot be published, instead of publishing nothing")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be published, and publish nothing")
+	addOutput(cmd, &r.output)
 	return cmd
 }
 
@@ -95,25 +112,42 @@ func (a *app) republish(cmd *cobra.Command, r *republishing) error {
 	if r.dryRun {
 		c.Sink = &previewSink{Kafka: k}
 	}
+	doc := republished{Name: cfg.Name, Tables: []rowsOfTable{}, Poison: []poisonRow{}}
+	var lines []string
 	done, err := republish.Run(cmd.Context(), c, log, func(q outbox.Poison) {
-		fmt.Fprintf(a.stdout, "cannot be published: id %q of table %s: %s\n", q.ID, q.Table, oneLine(q.Reason))
+		row := poisonRow{q.Table, q.ID, oneLine(q.Reason)}
+		doc.Poison = append(doc.Poison, row)
+		lines = append(lines, fmt.Sprintf("cannot be published: id %q of table %s: %s", row.ID, row.Table, row.Reason))
 	})
-	switch {
-	case errors.Is(err, republish.ErrPoison) && r.dryRun:
-		return fmt.Errorf("republish: %s cannot be published, so nothing would be; --skip-poison leaves them out", plural(int64(done.Poison)))
-	case errors.Is(err, republish.ErrPoison) && !cfg.Transactional():
-		return fmt.Errorf("republish: %s cannot be published; the rows before them are published; --skip-poison leaves them out", plural(int64(done.Poison)))
-	case errors.Is(err, republish.ErrPoison):
-		return fmt.Errorf("republish: %s cannot be published, so nothing was; --skip-poison leaves them out", plural(int64(done.Poison)))
-	case err != nil:
-		return fmt.Errorf("republish: %w", err)
+	if err != nil {
+		if !errors.Is(err, republish.ErrPoison) {
+			return fmt.Errorf("republish: %w", err)
+		}
+		if printed := a.print(r.output, lines, doc); printed != nil {
+			return printed
+		}
+		return r.poisoned(cfg, plural(int64(done.Poison)))
 	}
 	verb := "published again: "
 	if r.dryRun {
 		verb = "would be published again: "
 	}
 	for i, t := range cfg.TableNames() {
-		fmt.Fprintf(a.stdout, "%s%s of %s\n", verb, plural(int64(done.Published[i])), t)
+		n := int64(done.Published[i])
+		doc.Tables = append(doc.Tables, rowsOfTable{Table: t, Rows: n})
+		lines = append(lines, fmt.Sprintf("%s%s of %s", verb, plural(n), t))
 	}
-	return nil
+	return a.print(r.output, lines, doc)
+}
+
+// poisoned says what it means that so many rows cannot be published.
+func (r *republishing) poisoned(cfg *config.Config, rows string) error {
+	outcome := "so nothing was"
+	switch {
+	case r.dryRun:
+		outcome = "so nothing would be"
+	case !cfg.Transactional():
+		return fmt.Errorf("republish: %s cannot be published; the rows before them are published; --skip-poison leaves them out", rows)
+	}
+	return fmt.Errorf("republish: %s cannot be published, %s; --skip-poison leaves them out", rows, outcome)
 }
