@@ -142,7 +142,7 @@ func Markdown(results []*Result) string {
 	times, spent := 0, time.Duration(0)
 	for _, r := range results {
 		seeds = append(seeds, fmt.Sprint(r.Seed))
-		versions = append(versions, r.Versions)
+		versions = append(versions, strings.Split(r.Versions, "; ")...)
 		times += r.Times
 		spent += r.Spent
 	}
