@@ -266,3 +266,31 @@ func TestCleanUpIsTheActiveInstancesAlone(t *testing.T) {
 		w.check(w.db.Rows())
 	})
 }
+
+// slowToConfirm is a source that takes a second to confirm a position: time for
+// whoever looks at the checkpoint.
+type slowToConfirm struct{ *outboxtest.Source }
+
+func (s slowToConfirm) Confirm(ctx context.Context, p outbox.Position) error {
+	time.Sleep(time.Second)
+	return s.Source.Confirm(ctx, p)
+}
+
+// Rows of a table that is being added are not published, wherever the
+// checkpoint of the other tables stands.
+func TestCleanUpLeavesATableThatIsAddedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := streamed(t)
+		newest := w.cleaning()
+		clean := w.change
+		w.both(clean, func(c *pipeline.Config) { c.Source = slowToConfirm{c.Source.(*outboxtest.Source)} })
+		i := w.start("")
+		time.Sleep(time.Minute)
+		w.checkBoth()
+		if n, want := newest().deleted(), len(w.db.Rows()); n != want {
+			t.Errorf("%d rows are deleted once the table is added, want %d", n, want)
+		}
+		i.crash()
+		<-i.done
+	})
+}
