@@ -69,7 +69,7 @@ func newPostgres(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (
 	}
 	for i, t := range cfg.Tables {
 		c.Tables = append(c.Tables, pg.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i), Optional: mapper.Optional(i),
-			CleanupColumn: t.CleanupColumn})
+			CleanupColumn: t.CleanupColumn, SnapshotOrder: cfg.SnapshotOrderBy})
 	}
 	if err := pg.Validate(c); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func newMySQL(cfg *config.Config, mapper *mapping.Mapper, log *slog.Logger) (sou
 	}
 	for i, t := range cfg.Tables {
 		c.Tables = append(c.Tables, mysql.Table{Schema: t.Schema, Name: t.Name, Columns: mapper.Columns(i), Optional: mapper.Optional(i),
-			CleanupColumn: t.CleanupColumn})
+			CleanupColumn: t.CleanupColumn, SnapshotOrder: cfg.SnapshotOrderBy})
 	}
 	if err := mysql.Validate(c); err != nil {
 		return nil, err

@@ -112,6 +112,9 @@ type Config struct {
 	// SnapshotMaxRows is the greatest number of rows that a first start
 	// publishes from the tables.
 	SnapshotMaxRows int64
+	// SnapshotOrderBy is the column in whose order a snapshot publishes rows; ""
+	// is the primary key.
+	SnapshotOrderBy string
 	// OnPoison is halt, dead-letter or skip, OnRefusal exit or wait.
 	OnPoison  string
 	OnRefusal string

@@ -67,15 +67,10 @@ func (s *Source) outlived(t Table, f *tableFacts) (string, error) {
 		return "true", nil
 	}
 	age := s.cfg.CleanupAfter
-	c := f.column(t.CleanupColumn)
-	if c == nil {
-		names := make([]string, len(f.columns))
-		for i := range f.columns {
-			names[i] = f.columns[i].name
-		}
-		return "", &outbox.Invalid{Option: "cleanup-column",
-			Text: fmt.Sprintf("table %s has no column %q; it has %s", t, t.CleanupColumn, strings.Join(names, ", "))}
+	if err := f.has("cleanup-column", t, t.CleanupColumn); err != nil {
+		return "", err
 	}
+	c := f.column(t.CleanupColumn)
 	switch c.dataType {
 	case "timestamp", "datetime":
 		return fmt.Sprintf("%s <= utc_timestamp(6) - interval %d microsecond", quoteIdent(c.name), age.Microseconds()), nil

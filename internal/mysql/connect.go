@@ -103,7 +103,11 @@ func (s *Source) loadTables(ctx context.Context, x *session, worked bool) ([]tab
 		if err != nil {
 			return nil, err
 		}
-		if err := s.fits(f.shape(i, t)); err != nil {
+		err = s.fits(f.shape(i, t))
+		if err == nil && t.SnapshotOrder != "" && !worked { // later there may be no snapshot any more
+			err = f.has("snapshot-order-by", t, t.SnapshotOrder)
+		}
+		if err != nil {
 			if worked {
 				err = misfit(err)
 			}

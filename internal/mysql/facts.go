@@ -47,6 +47,18 @@ func (f *tableFacts) column(name string) *columnFacts {
 	return nil
 }
 
+// has tells whether a table has the column that an option names.
+func (f *tableFacts) has(option string, t Table, column string) error {
+	if f.index(column) >= 0 {
+		return nil
+	}
+	names := make([]string, len(f.columns))
+	for i := range f.columns {
+		names[i] = f.columns[i].name
+	}
+	return &outbox.Invalid{Option: option, Text: fmt.Sprintf("table %s has no column %q; it has %s", t, column, strings.Join(names, ", "))}
+}
+
 func (f *tableFacts) index(name string) int {
 	return slices.IndexFunc(f.columns, func(c columnFacts) bool { return strings.EqualFold(c.name, name) })
 }

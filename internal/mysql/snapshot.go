@@ -324,7 +324,7 @@ func (v *snapshot) openTable() {
 			v.reals[i] = column{typ: storedAs[known.dataType][0], scale: known.scale, zerofill: known.zerofill()}
 		}
 	}
-	sql := wholeTable(t, list) + inOrder(f)
+	sql := wholeTable(t, list) + inOrder(t, f)
 	if v.some != nil {
 		sql = v.some.selectSQL(t, f, list)
 	}
@@ -351,17 +351,22 @@ func wholeTable(t Table, columns []string) string {
 	return "select " + strings.Join(columns, ", ") + " from " + t.quoted()
 }
 
-// inOrder is the clause that asks for the order of the primary key; "" where
-// there is none.
-func inOrder(f *tableFacts) string {
-	if len(f.key) == 0 {
+// inOrder is the clause that asks for a snapshot's order; "" where there is
+// none.
+func inOrder(t Table, f *tableFacts) string {
+	var by []string
+	if t.SnapshotOrder != "" {
+		by = append(by, quoteIdent(t.SnapshotOrder)) // what is NULL comes first
+	}
+	for _, c := range f.key {
+		if !strings.EqualFold(c, t.SnapshotOrder) {
+			by = append(by, quoteIdent(c))
+		}
+	}
+	if len(by) == 0 {
 		return ""
 	}
-	key := make([]string, len(f.key))
-	for i, c := range f.key {
-		key[i] = quoteIdent(c)
-	}
-	return " order by " + strings.Join(key, ", ")
+	return " order by " + strings.Join(by, ", ")
 }
 
 // asText selects a column so that the library leaves its text alone: it parses

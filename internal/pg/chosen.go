@@ -164,7 +164,7 @@ func (c *chosenRows) fits(t Table, f *tableFacts) error {
 }
 
 func (c *chosenRows) selectSQL(t Table, f *tableFacts, columns []string) string {
-	return wholeTable(t, columns) + c.where(t, f) + inOrder(f)
+	return wholeTable(t, columns) + c.where(t, f) + inOrder(t, f)
 }
 
 // where is the clause that chooses rows of a table; "" for all.

@@ -40,11 +40,10 @@ func (s *Source) outlived(t Table, f *tableFacts) (string, error) {
 		return "true", nil
 	}
 	age := s.cfg.CleanupAfter
-	c, ok := f.details[t.CleanupColumn]
-	if !ok {
-		return "", &outbox.Invalid{Option: "cleanup-column",
-			Text: fmt.Sprintf("table %s has no column %q; it has %s", t, t.CleanupColumn, strings.Join(f.columns, ", "))}
+	if err := f.has("cleanup-column", t, t.CleanupColumn); err != nil {
+		return "", err
 	}
+	c := f.details[t.CleanupColumn]
 	column := "t." + quoteIdent(t.CleanupColumn)
 	switch c.typ {
 	case "timestamptz", "timestamp":

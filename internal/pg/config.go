@@ -64,6 +64,10 @@ type Table struct {
 	// CleanupColumn holds when a row was inserted; "" makes every row old
 	// enough for the clean-up.
 	CleanupColumn string
+	// SnapshotOrder is the column in whose order a snapshot reads the rows, what
+	// is NULL there first, and the primary key among equals; "" is the primary
+	// key alone.
+	SnapshotOrder string
 }
 
 // String is the name for people: schema.name.

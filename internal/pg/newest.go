@@ -94,10 +94,10 @@ func (s *Source) describeAll(ctx context.Context, x *session, fits func(Table, *
 // fits tells whether a table has the columns of the order.
 func (n *newestRows) fits(t Table, f *tableFacts) error {
 	switch {
-	case n.orderBy == "" && len(f.key) == 0:
+	case n.orderBy != "":
+		return f.has("order-by", t, n.orderBy)
+	case len(f.key) == 0:
 		return &outbox.Invalid{Option: "order-by", Text: fmt.Sprintf("is required: table %s has no primary key", t)}
-	case n.orderBy != "" && !slices.Contains(f.columns, n.orderBy):
-		return &outbox.Invalid{Option: "order-by", Text: fmt.Sprintf("table %s has no column %q; it has %s", t, n.orderBy, strings.Join(f.columns, ", "))}
 	}
 	return nil
 }

@@ -127,6 +127,11 @@ func (f *tableFacts) rest(t Table) []string {
 // fits asks the mapping whether it can do with a table.
 func (s *Source) fits(index int, f *tableFacts) error {
 	t := s.cfg.Tables[index]
+	if t.SnapshotOrder != "" && !s.worked { // later there may be no snapshot any more
+		if err := f.has("snapshot-order-by", t, t.SnapshotOrder); err != nil {
+			return err
+		}
+	}
 	for _, name := range t.Columns {
 		if d := f.details[name]; strings.TrimPrefix(d.typ, "_") == "money" && d.cents != 2 {
 			return outbox.Refuse(ReasonColumn, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE numeric, or map another column", t.quoted(), quoteIdent(name)),
@@ -138,6 +143,14 @@ func (s *Source) fits(index int, f *tableFacts) error {
 		return nil
 	}
 	return s.cfg.Check(f.shape(index, t))
+}
+
+// has tells whether a table has the column that an option names.
+func (f *tableFacts) has(option string, t Table, column string) error {
+	if slices.Contains(f.columns, column) {
+		return nil
+	}
+	return &outbox.Invalid{Option: option, Text: fmt.Sprintf("table %s has no column %q; it has %s", t, column, strings.Join(f.columns, ", "))}
 }
 
 // describe gives the facts that Connect found, or asks for them again.

@@ -277,20 +277,25 @@ func (v *snapshot) openTable() error {
 
 // selectSQL reads a whole table; columns are quoted.
 func selectSQL(t Table, f *tableFacts, columns []string) string {
-	return wholeTable(t, columns) + inOrder(f)
+	return wholeTable(t, columns) + inOrder(t, f)
 }
 
-// inOrder is the clause that asks for the order of the primary key; "" where
-// there is none.
-func inOrder(f *tableFacts) string {
-	if len(f.key) == 0 {
+// inOrder is the clause that asks for a snapshot's order; "" where there is
+// none.
+func inOrder(t Table, f *tableFacts) string {
+	var by []string
+	if t.SnapshotOrder != "" {
+		by = append(by, quoteIdent(t.SnapshotOrder)+" NULLS FIRST")
+	}
+	for _, c := range f.key {
+		if c != t.SnapshotOrder {
+			by = append(by, quoteIdent(c))
+		}
+	}
+	if len(by) == 0 {
 		return ""
 	}
-	key := make([]string, len(f.key))
-	for i, c := range f.key {
-		key[i] = quoteIdent(c)
-	}
-	return " ORDER BY " + strings.Join(key, ", ")
+	return " ORDER BY " + strings.Join(by, ", ")
 }
 
 // wholeTable reads a table in no order.
