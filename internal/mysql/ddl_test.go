@@ -28,6 +28,7 @@ func (x *running) fails() ([]string, error) {
 // Where the log does not name its columns, DDL that changes what is wanted ends
 // the stream; behind it a start reads the table as it is.
 func TestStreamDDLWithoutNames(t *testing.T) {
+	t.Parallel()
 	for _, env := range serverVars {
 		t.Run(strings.ToLower(strings.Split(env, "_")[1]), func(t *testing.T) {
 			metadata := "MINIMAL"

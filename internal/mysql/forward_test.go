@@ -104,6 +104,7 @@ func (w *world) through(f *forward) *world {
 // that was proven: its log is not read, its lock is worth nothing, and our
 // number there is somebody else's connection here.
 func TestAddressThatMoves(t *testing.T) {
+	t.Parallel()
 	a, b := private(t, "STACK_MYSQL_URL", 1), private(t, "STACK_MYSQL_URL", 2)
 	a.app()
 	b.follow(a)

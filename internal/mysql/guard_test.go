@@ -11,8 +11,10 @@ import (
 // all the time, so that its log never ends: in strict mode at the first higher
 // number, else at the place that was the log's end.
 func TestBusyServerThatLacksWhatWasRead(t *testing.T) {
+	t.Parallel()
 	for _, strict := range []string{"on", "off"} {
 		t.Run("strict "+strict, func(t *testing.T) {
+			t.Parallel()
 			w := private(t, "STACK_MARIADB_URL", 1)
 			w.app()
 			w.exec("set global gtid_strict_mode = " + strict)

@@ -79,6 +79,7 @@ func TestResumeInsideCompressed(t *testing.T) {
 }
 
 func TestResumeInsideFileMode(t *testing.T) {
+	t.Parallel()
 	w := private(t, "STACK_MYSQL_URL", 1, "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF")
 	w.app()
 	w.exec("create table other (id int primary key, v text)")

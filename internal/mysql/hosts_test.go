@@ -42,8 +42,10 @@ func dead(t *testing.T) string {
 // Of several hosts the one that can be written to is read, through every
 // connection; one that cannot, does not answer, or replicates is not.
 func TestSeveralHosts(t *testing.T) {
+	t.Parallel()
 	for _, env := range serverVars {
 		t.Run(strings.ToLower(strings.Split(env, "_")[1]), func(t *testing.T) {
+			t.Parallel()
 			p, r := private(t, env, 1), private(t, env, 2, "--read-only=ON")
 			p.app()
 			r.follow(p)
@@ -146,8 +148,10 @@ func TestSeveralHosts(t *testing.T) {
 // published since: it is passed over for the one that does not. When there is
 // no such one, that is refused.
 func TestAnOldPrimaryIsPassedOver(t *testing.T) {
+	t.Parallel()
 	for _, env := range serverVars {
 		t.Run(strings.ToLower(strings.Split(env, "_")[1]), func(t *testing.T) {
+			t.Parallel()
 			p, r := private(t, env, 1), private(t, env, 2)
 			p.app()
 			r.follow(p)

@@ -61,6 +61,7 @@ func TestSnapshotBesideBusyWriters(t *testing.T) {
 // A replica with read_only refuses the lock for writing, to an account that
 // has no more than its rights: then the polite one is waited for.
 func TestSnapshotOfAReadOnlyServer(t *testing.T) {
+	t.Parallel()
 	w := private(t, "STACK_MYSQL_URL", 1)
 	w.app()
 	cfg := w.config()

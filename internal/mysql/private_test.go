@@ -165,8 +165,10 @@ func (w *world) promote() {
 // what was published is refused, and so is a server whose history is another
 // one under the same GTIDs.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	for _, env := range serverVars {
 		t.Run(strings.ToLower(strings.Split(env, "_")[1]), func(t *testing.T) {
+			t.Parallel()
 			p := private(t, env, 1)
 			r := private(t, env, 2)
 			p.app()
@@ -238,8 +240,10 @@ func TestFailover(t *testing.T) {
 // commit time; one that has purged what was read last is believed, when it is
 // the same server; one that has purged what comes next is refused.
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	for _, env := range serverVars {
 		t.Run(strings.ToLower(strings.Split(env, "_")[1]), func(t *testing.T) {
+			t.Parallel()
 			w := private(t, env, 1)
 			w.app()
 			s := w.source()
@@ -310,6 +314,7 @@ func (w *world) purge() {
 
 // Without GTIDs positions are places in files.
 func TestFileMode(t *testing.T) {
+	t.Parallel()
 	w := private(t, "STACK_MYSQL_URL", 1, "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF")
 	w.app()
 	w.exec("create table other (id int primary key auto_increment)", "create table isam (id int) engine=myisam")

@@ -16,6 +16,7 @@ import (
 // that comes in between waits, and does not take the server for one that lost
 // what was published.
 func TestSentBeforeExecuted(t *testing.T) {
+	t.Parallel()
 	words := strings.Fields(os.Getenv("STACK_MYSQL_SERVER"))
 	if len(words) == 0 {
 		t.Skip("STACK_MYSQL_SERVER is not set")

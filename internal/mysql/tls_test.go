@@ -80,8 +80,10 @@ func (a *authority) issue(name string, ip net.IP) (cert, key string) {
 // Every connection, the stream's too, shows our certificate to a server that
 // asks for it. Of several hosts each has to prove its own name.
 func TestCertificates(t *testing.T) {
+	t.Parallel()
 	for _, env := range serverVars {
 		t.Run(strings.ToLower(strings.Split(env, "_")[1]), func(t *testing.T) {
+			t.Parallel()
 			a := newAuthority(t)
 			cert, key := a.issue("server", net.IPv4(127, 0, 0, 1))
 			w := private(t, env, 1, "--ssl-ca="+filepath.Join(a.dir, "ca.pem"), "--ssl-cert="+cert, "--ssl-key="+key)
