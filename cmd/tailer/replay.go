@@ -68,31 +68,19 @@ func (a *app) replay(cmd *cobra.Command, r replaying) error {
 	if cfg.Sink != config.SinkKafka {
 		return &outbox.Invalid{Option: "sink", Text: "is " + cfg.Sink + ": only Kafka keeps dead letters that can be read again"}
 	}
-	mapper, err := newMapper(cfg)
+	b, err := beside(cfg, publish.ReplaySuffix, log)
 	if err != nil {
 		return err
 	}
-	src, err := newSource(cfg, mapper, log)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	kafka, err := kafkaConfig(cfg)
-	if err != nil {
-		return err
-	}
-	// Its own id: a running tailer and a replay do not fence each other, two
-	// replays do.
-	kafka.TransactionalID += publish.ReplaySuffix
-	kafka.ClientID = kafka.TransactionalID
-	k := publish.NewKafka(kafka, log, nil)
+	defer b.source.Close()
+	k := publish.NewKafka(b.kafka, log, nil)
 	defer k.Close()
-	reader := publish.NewReader(kafka, true, log)
+	reader := publish.NewReader(b.kafka, true, log)
 	defer reader.Close()
 	c := deadletter.Config{
 		Name: cfg.Name, Letters: &letters{reader, cfg.DeadLetterTopic}, TopicName: cfg.DeadLetterTopic,
-		Tables: cfg.TableNames(), Wanted: mapper.Columns, Optional: mapper.Optional,
-		Mapper: mapper, Sink: k, Rows: &rowFinder{source: src}, Timeout: cfg.KafkaTransactionTimeout,
+		Tables: cfg.TableNames(), Wanted: b.mapper.Columns, Optional: b.mapper.Optional,
+		Mapper: b.mapper, Sink: k, Rows: &rowFinder{source: b.source}, Timeout: cfg.KafkaTransactionTimeout,
 		Limits: pipeline.DefaultLimits, IDs: r.ids, Since: since, DryRun: r.dryRun,
 	}
 	if r.dryRun {

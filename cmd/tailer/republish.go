@@ -85,29 +85,18 @@ func (a *app) republish(cmd *cobra.Command, r *republishing) error {
 	case r.topic != "" && (r.topic == cfg.CheckpointTopic || r.topic == cfg.DeadLetterTopic):
 		return &outbox.Invalid{Option: "topic", Text: r.topic + " is tailer's own"}
 	}
-	mapper, err := newMapper(cfg)
+	b, err := beside(cfg, publish.RepublishSuffix, log)
 	if err != nil {
 		return err
 	}
-	src, err := newSource(cfg, mapper, log)
-	if err != nil {
-		return err
-	}
-	kafka, err := kafkaConfig(cfg)
-	if err != nil {
-		return err
-	}
-	// Its own id: a running tailer and this do not fence each other.
-	kafka.TransactionalID += publish.RepublishSuffix
-	kafka.ClientID = kafka.TransactionalID
-	k := publish.NewKafka(kafka, log, nil)
+	k := publish.NewKafka(b.kafka, log, nil)
 	defer k.Close()
-	rows, err := src.Chosen(cmd.Context(), filter)
+	rows, err := b.source.Chosen(cmd.Context(), filter)
 	if err != nil {
 		return fmt.Errorf("read the outbox: %w", err)
 	}
 	defer rows.Close()
-	c := republish.Config{Tables: cfg.TableNames(), Rows: rows, Mapper: mapper, Sink: k, Limits: pipeline.DefaultLimits,
+	c := republish.Config{Tables: cfg.TableNames(), Rows: rows, Mapper: b.mapper, Sink: k, Limits: pipeline.DefaultLimits,
 		Topic: r.topic, SkipPoison: r.skipPoison, DryRun: r.dryRun}
 	if r.dryRun {
 		c.Sink = &previewSink{Kafka: k}
