@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -141,16 +142,22 @@ insert into "Odd"."Out ""Box" values (1, '2021-05-05', 'old'), (2, '2020-05-05',
 func TestSnapshotBoundary(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)
-	const writers, each = 4, 150
+	const writers, each = 4, 50 // rows of each writer before the snapshot, and as many behind it
 	done := make(chan error, writers)
 	half := make(chan struct{}, writers)
+	opened := make(chan struct{}) // the slot waits for transactions of whomever: it may take long
 	for w := range writers {
 		c := dial(t, db.url)
 		go func() {
 			defer c.Close(context.Background())
-			for i := range each {
-				if i == each/3 {
+			for i, left := 0, each; left > 0; i++ {
+				if i == each {
 					half <- struct{}{}
+				}
+				select {
+				case <-opened:
+					left--
+				default:
 				}
 				if err := run(c, fmt.Sprintf(`begin; insert into outbox (aggregateid) values ('%d-%d'); select pg_sleep(0.003); commit`, w, i)); err != nil {
 					done <- err
@@ -169,6 +176,7 @@ func TestSnapshotBoundary(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap, err := s.CreateAnchor(ctx, outbox.Filter{})
+	close(opened)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,11 +199,15 @@ func TestSnapshotBoundary(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, r := range tl.waitRows(writers*each - old) {
+	all, err := strconv.Atoi(db.ask("select count(*) from outbox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range tl.waitRows(all - old) {
 		seen[r.cells[2]]++
 	}
-	if old == 0 || old == writers*each || len(seen) != writers*each {
-		t.Errorf("%d rows in the snapshot, %d in all, want %d", old, len(seen), writers*each)
+	if old == 0 || old == all || len(seen) != all {
+		t.Errorf("%d rows in the snapshot, %d in all, want %d", old, len(seen), all)
 	}
 	for id, n := range seen {
 		if n != 1 {
