@@ -64,7 +64,14 @@ func (s *Source) dialConfig(ctx context.Context) (*pgconn.Config, error) {
 		"idle_session_timeout":                "0",
 		"idle_in_transaction_session_timeout": "0",
 	})
-	c.DialFunc = dialer(c.ConnectTimeout).DialContext
+	dial := dialer(c.ConnectTimeout).DialContext
+	c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil || c.TLSConfig == nil {
+			return conn, err
+		}
+		return alertFirst{conn}, nil
+	}
 	return c, nil
 }
 

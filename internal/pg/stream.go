@@ -83,7 +83,7 @@ func (s *Source) start(ctx context.Context, r outbox.Resume) (*stream, outbox.Re
 		dial := c.DialFunc
 		c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := dial(ctx, network, addr)
-			st.raw = raw
+			st.raw = bare(raw)
 			return raw, err
 		}
 		c.BuildFrontend = func(rd io.Reader, w io.Writer) *pgproto3.Frontend {
