@@ -64,6 +64,19 @@ func (p *Tailer) State() string { return p.Status().State }
 // Addr is host:port of the process's HTTP server.
 func (p *Tailer) Addr() string { return p.addr }
 
+// Counts waits until a metric has come to want, and no further. What is counted is counted once the broker has
+// answered, which a consumer does not wait for.
+func (p *Tailer) Counts(c *Case, want int, name string, labels ...string) {
+	c.Helper()
+	c.Wait(fmt.Sprint(name, " of ", labels, " is ", want), 10*time.Second, func() (bool, string) {
+		n := p.Metric(name, labels...)
+		if n > float64(want) {
+			c.Fatalf("%s of %v is %v, want %d", name, labels, n, want)
+		}
+		return n == float64(want), fmt.Sprint(n)
+	})
+}
+
 // Metric is the sum of all samples of a metric that carry every given label ("name=value"); NaN when there is
 // none. The name goes without the prefix tailer_.
 func (p *Tailer) Metric(name string, labels ...string) float64 {
