@@ -164,8 +164,11 @@ func TestAFirstStartSurvivesFaultsOfTheBroker(t *testing.T) {
 	if kind() != "postgres" && !harness.Full() {
 		requests, actions = requests[2:4], actions[1:] // a sample: it is the sink that meets them
 	}
-	for _, request := range requests {
-		for _, action := range actions {
+	for i, request := range requests {
+		for j, action := range actions {
+			if len(actions) > 1 && !harness.Full() && (i+j)%2 == 1 {
+				continue // each request meets one of the two
+			}
 			t.Run(fmt.Sprintf("%s %s", request.name, action), func(t *testing.T) {
 				f := newFaultCase(t)
 				f.load.Rows, f.load.Keep, f.load.Pause = 300, true, 0
