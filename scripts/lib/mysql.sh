@@ -216,6 +216,8 @@ innodb-flush-log-at-trx-commit=1
 sync-binlog=1
 server-id=1
 log-bin=$home/data/binlog
+# A reader that begins at a GTID has it looked for from the beginning of its file.
+max-binlog-size=64M
 binlog-format=ROW
 binlog-row-image=FULL
 binlog-row-metadata=FULL
