@@ -131,12 +131,12 @@ func (a *app) republish(cmd *cobra.Command, r *republishing) error {
 
 // poisoned says what it means that so many rows cannot be published.
 func (r *republishing) poisoned(cfg *config.Config, rows string) error {
-	outcome := "so nothing was"
+	outcome := ", so nothing was"
 	switch {
 	case r.dryRun:
-		outcome = "so nothing would be"
+		outcome = ", so nothing would be"
 	case !cfg.Transactional():
-		return fmt.Errorf("republish: %s cannot be published; the rows before them are published; --skip-poison leaves them out", rows)
+		outcome = "; the rows before them are published"
 	}
-	return fmt.Errorf("republish: %s cannot be published, %s; --skip-poison leaves them out", rows, outcome)
+	return fmt.Errorf("republish: %s cannot be published%s; --skip-poison leaves them out", rows, outcome)
 }
