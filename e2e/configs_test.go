@@ -49,6 +49,12 @@ var examples = map[string]example{
 		topic: "TYPE",
 	},
 	"cloudevents.yaml": usual,
+	"cleanup.yaml": {
+		table: `CREATE TABLE outbox (id text PRIMARY KEY, aggregatetype text NOT NULL, aggregateid text NOT NULL,
+			type text NOT NULL, payload text, created_at timestamptz NOT NULL DEFAULT now())`,
+		insert: usual.insert,
+		topic:  usual.topic,
+	},
 }
 
 // secured makes the user that the file logs in as, with the rights for its topics.

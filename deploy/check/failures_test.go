@@ -82,6 +82,13 @@ func TestEveryFailureRaisesItsAlert(t *testing.T) {
 		{"the slot is nearly lost", map[string]string{`tailer_slot_retained_bytes`: "2e3x20 80e6x220",
 			`tailer_slot_safe_wal_bytes`: "100e6x20 20e6x220"}, []string{"TailerSlotNearLoss"}, 10},
 		{"a small limit, and all is well", map[string]string{`tailer_slot_safe_wal_bytes`: "64e6x240"}, nil, 60},
+		{"rows are deleted", map[string]string{`tailer_cleanup_done_timestamp_seconds`: "1+15x240"}, nil, 60},
+		{"rows are deleted no more", map[string]string{`tailer_cleanup_done_timestamp_seconds`: "1+15x20 301x220"},
+			[]string{"TailerCleanupStuck"}, 55},
+		{"rows were never deleted", map[string]string{`tailer_cleanup_done_timestamp_seconds`: "0x240"}, []string{"TailerCleanupStuck"}, 35},
+		{"a standby deletes none", map[string]string{`tailer_active`: "0x240", `tailer_active{instance="b"}`: "1x240",
+			`tailer_info{instance="b",name="orders"}`: "1x240", `tailer_checkpoint_timestamp_seconds`: "1x240",
+			`tailer_cleanup_done_timestamp_seconds`: "0x240"}, nil, 60},
 		{"memory", map[string]string{`process_resident_memory_bytes`: "200e6x240"}, []string{"TailerMemory"}, 20},
 	}
 	raised := map[string]bool{}
