@@ -81,6 +81,9 @@ func (s *Source) dial(ctx context.Context, tc *tls.Config) (*client.Conn, error)
 		if err != nil {
 			return nil, err
 		}
+		if tc != nil {
+			c = credential.AlertFirst(c)
+		}
 		raw = c
 		// The handshake knows no context.
 		return c, c.SetDeadline(time.Now().Add(within))

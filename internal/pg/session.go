@@ -70,7 +70,7 @@ func (s *Source) dialConfig(ctx context.Context) (*pgconn.Config, error) {
 		if err != nil || c.TLSConfig == nil {
 			return conn, err
 		}
-		return alertFirst{conn}, nil
+		return credential.AlertFirst(conn), nil
 	}
 	return c, nil
 }

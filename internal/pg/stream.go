@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/tailer-io/tailer/internal/credential"
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
@@ -83,7 +84,7 @@ func (s *Source) start(ctx context.Context, r outbox.Resume) (*stream, outbox.Re
 		dial := c.DialFunc
 		c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := dial(ctx, network, addr)
-			st.raw = bare(raw)
+			st.raw = credential.Bare(raw)
 			return raw, err
 		}
 		c.BuildFrontend = func(rd io.Reader, w io.Writer) *pgproto3.Frontend {

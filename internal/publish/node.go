@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/tailer-io/tailer/internal/credential"
 )
 
 // maxIdle is how long a connection may lie unused. Brokers close theirs after
@@ -42,7 +44,7 @@ func (n *node) open(ctx context.Context, c *cluster) (*link, error) {
 		n.link.used = time.Now()
 		return n.link, nil
 	}
-	l := &link{broker: sarama.NewBroker(n.addr), wire: newWire(), used: time.Now()}
+	l := &link{broker: sarama.NewBroker(n.addr), wire: newWire(c.security.tls()), used: time.Now()}
 	own := *c.conf // so that each connection has a dialer of its own
 	own.Net.Proxy.Enable = true
 	own.Net.Proxy.Dialer = l.wire
@@ -128,6 +130,7 @@ func exchange[T any](ctx context.Context, c *cluster, n *node, f func(*sarama.Br
 // closing its Broker waits for the call under way; cutting the wire beneath is
 // what ends a call early.
 type wire struct {
+	tls    bool            // TLS will be spoken on it
 	ctx    context.Context // ends dialing
 	cancel context.CancelFunc
 
@@ -135,8 +138,8 @@ type wire struct {
 	conn net.Conn
 }
 
-func newWire() *wire {
-	w := new(wire)
+func newWire(tls bool) *wire {
+	w := &wire{tls: tls}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
 }
@@ -148,6 +151,9 @@ func (w *wire) Dial(network, addr string) (net.Conn, error) {
 	conn, err := d.DialContext(w.ctx, network, addr)
 	if err != nil {
 		return nil, err
+	}
+	if w.tls {
+		conn = credential.AlertFirst(conn)
 	}
 	w.mu.Lock()
 	w.conn = conn

@@ -1,4 +1,4 @@
-package pg
+package credential
 
 import (
 	"io"
@@ -50,7 +50,7 @@ func TestWhatAResetFollowsIsRead(t *testing.T) {
 	}
 	defer raw.Close()
 	inner := &noted{Conn: raw}
-	c := alertFirst{inner}
+	c := AlertFirst(inner)
 	if _, err := c.Write([]byte("ab")); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestWhatAResetFollowsIsRead(t *testing.T) {
 	if string(got) != "alert" {
 		t.Errorf("read %q, want the alert", got)
 	}
-	if bare(c) != net.Conn(inner) || bare(raw) != raw {
-		t.Error("bare gives another connection")
+	if Bare(c) != net.Conn(inner) || Bare(raw) != raw {
+		t.Error("Bare gives another connection")
 	}
 }
