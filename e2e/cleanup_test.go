@@ -129,7 +129,7 @@ func TestCleanUpDeletesNothingDuringAnOutage(t *testing.T) {
 	c.Kafka.Create(t, harness.Topic(c.Type), 2)
 	r := c.Follow(harness.Topic(c.Type))
 	book := c.Ledger()
-	p := c.Start("--cleanup", "--cleanup-after=0", throughProxy(t))
+	p := c.Start("--cleanup", "--cleanup-after=0", through(proxied))
 	book.Insert("a", "before")
 	left(t, c, 0, 120*time.Second)
 	proxied.Refuse()

@@ -65,7 +65,7 @@ func TestAtLeastOnceLosesAndReordersNothingThroughKill9(t *testing.T) {
 func TestAtLeastOnceThroughFaultsOfTheBroker(t *testing.T) {
 	t.Parallel()
 	f := newFaultCase(t)
-	p := f.Start(throughProxy(t), "--delivery=at-least-once")
+	p := f.Start(through(f.proxy), "--delivery=at-least-once")
 	f.wait = f.load.Go()
 	for range 3 {
 		for _, action := range actions {

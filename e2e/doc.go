@@ -9,9 +9,10 @@
 //	E2E_FULL=1               the long form of every case
 //	E2E_SEED                 repeats a run that failed
 //	STACK_PG_URL             a superuser's URL; STACK_PG14_URL, STACK_PG17_URL, STACK_PG18_URL for the long form
-//	STACK_MYSQL_URL          URL of an account that may do everything; STACK_MYSQL_SERVER, the program, for servers
-//	                         of a test's own; the same with STACK_MARIADB
+//	STACK_MYSQL_URL          URL of an account that may do everything; STACK_MYSQL_SERVER, the program, and
+//	                         STACK_MYSQL_PRISTINE, the files of an empty server, for servers of a test's own; the
+//	                         same with STACK_MARIADB
 //	STACK_KAFKA              brokers
-//	STACK_KAFKA_FAULT_LISTEN an address that the broker advertises and nobody listens on, for the proxy
-//	STACK_KAFKA_FAULT_TARGET where the broker listens for what the proxy forwards
+//	STACK_KAFKA_FAULTS       pairs of addresses, LISTEN/TARGET: one that the broker advertises and nobody listens on,
+//	                         for a proxy, and where the broker listens for what that forwards
 package e2e

@@ -75,7 +75,7 @@ var actions = []proxy.Action{proxy.Fail, proxy.Lose}
 func TestAFaultAtAnyRequestOfTheCommitSequenceLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFaultCase(t)
-	p := f.Start(throughProxy(t))
+	p := f.Start(through(f.proxy))
 	f.Sample()
 	for range harness.Either(5, 1) {
 		for _, request := range commitRequests {
@@ -133,7 +133,7 @@ func (f *faultCase) fires(name string, rule *proxy.Rule) {
 func TestAFaultAtAnyRequestOfAStartLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFaultCase(t)
-	p := f.Start(throughProxy(t))
+	p := f.Start(through(f.proxy))
 	f.wait = f.load.Go()
 	f.Arrived(f.read, 50, 20*time.Second)
 	for _, request := range startRequests {
@@ -141,7 +141,7 @@ func TestAFaultAtAnyRequestOfAStartLosesAndDoublesNothing(t *testing.T) {
 			name := fmt.Sprintf("%s %s", request.name, action)
 			p.Kill()
 			rule := f.proxy.Inject(request.key, 1, action)
-			p = f.Run(throughProxy(t))
+			p = f.Run(through(f.proxy))
 			f.fires(name+" while starting", rule)
 			f.goesOn(30 * time.Second)
 		}
@@ -175,7 +175,7 @@ func TestAFirstStartSurvivesFaultsOfTheBroker(t *testing.T) {
 				f.load.Must(t)
 				// The first request belongs to the record of phase snapshot, a later one to the snapshot.
 				rule := f.proxy.Inject(request.key, harness.Either(1, 2), action)
-				p := f.Run(throughProxy(t))
+				p := f.Run(through(f.proxy))
 				f.load.Rows, f.load.Pause = 1<<30, 5*time.Millisecond
 				f.wait = f.load.Go()
 				f.Arrived(f.read, f.load.Committed(), 60*time.Second)
@@ -194,7 +194,7 @@ func TestAFirstStartSurvivesFaultsOfTheBroker(t *testing.T) {
 func TestWithoutABrokerTailerIsUnreadyKeepsMeasuringAndRecovers(t *testing.T) {
 	t.Parallel()
 	f := newFaultCase(t)
-	p := f.Start(throughProxy(t))
+	p := f.Start(through(f.proxy))
 	f.Sample()
 	f.wait = f.load.Go()
 	f.Arrived(f.read, 100, 20*time.Second)
@@ -205,7 +205,7 @@ func TestWithoutABrokerTailerIsUnreadyKeepsMeasuringAndRecovers(t *testing.T) {
 		return code == 503, fmt.Sprint(code, " ", body)
 	})
 	_, reason := p.Get("/readyz")
-	holds(t, "/readyz", reason, harness.Env(t, "STACK_KAFKA_FAULT_LISTEN"))
+	holds(t, "/readyz", reason, f.proxy.Addr())
 	f.Wait("the sink is shown as cut off", 10*time.Second, func() (bool, string) {
 		n := p.Metric("sink_connected")
 		return n == 0, fmt.Sprint(n)
@@ -251,7 +251,7 @@ func TestAStartWithoutABrokerWaitsForOne(t *testing.T) {
 	t.Parallel()
 	f := newFaultCase(t)
 	f.proxy.Refuse()
-	p := f.Run(throughProxy(t))
+	p := f.Run(through(f.proxy))
 	f.Wait("it retries, unready", 20*time.Second, func() (bool, string) {
 		code, body := p.Get("/readyz")
 		return code == 503 && p.State() == "retrying", fmt.Sprint(code, " ", body, " ", p.State())
@@ -278,7 +278,7 @@ func TestAStalledBrokerCausesNoTimeoutOfTheSource(t *testing.T) {
 		stall = 20 * time.Second
 	}
 	f := newFaultCaseOn(t, server)
-	p := f.Start(throughProxy(t))
+	p := f.Start(through(f.proxy))
 	f.Sample()
 	f.wait = f.load.Go()
 	f.Arrived(f.read, 100, 20*time.Second)

@@ -85,30 +85,37 @@ func world(t *testing.T, server harness.Server) *harness.Case {
 	return c
 }
 
-var faultListener sync.Mutex // held by the test that listens on STACK_KAFKA_FAULT_LISTEN
+// faultWays are the ways to the broker that no test uses: the address that it advertises there, for a proxy to listen
+// on, and the one that it listens on.
+var faultWays = sync.OnceValue(func() chan string {
+	ways := strings.Fields(os.Getenv("STACK_KAFKA_FAULTS"))
+	free := make(chan string, len(ways))
+	for _, way := range ways {
+		free <- way
+	}
+	return free
+})
 
-// faults starts the proxy in front of the broker. There is one address for it, so such tests wait for each other.
+// faults starts a proxy in front of the broker; where all ways are taken, the test waits for one.
 func faults(t *testing.T) *proxy.Proxy {
 	t.Helper()
-	listen, target := harness.Env(t, "STACK_KAFKA_FAULT_LISTEN"), harness.Env(t, "STACK_KAFKA_FAULT_TARGET")
-	faultListener.Lock()
+	harness.Env(t, "STACK_KAFKA_FAULTS")
+	way := <-faultWays()
+	listen, target, _ := strings.Cut(way, "/")
 	p, err := proxy.Start(listen, target)
 	if err != nil {
-		faultListener.Unlock()
+		faultWays() <- way
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		p.Close()
-		faultListener.Unlock()
+		faultWays() <- way
 	})
 	return p
 }
 
-// throughProxy is the flag that sends a tailer to the proxy.
-func throughProxy(t *testing.T) string {
-	t.Helper()
-	return "--kafka-brokers=" + harness.Env(t, "STACK_KAFKA_FAULT_LISTEN")
-}
+// through is the flag that sends a tailer to a proxy.
+func through(p *proxy.Proxy) string { return "--kafka-brokers=" + p.Addr() }
 
 // aPosition among the words of holds stands for any log position.
 const aPosition = "a position"

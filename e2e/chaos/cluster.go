@@ -39,8 +39,9 @@ type Cluster struct {
 func NewCluster(t testing.TB, kafka *harness.Kafka) *Cluster {
 	t.Helper()
 	if !own() {
-		return &Cluster{kafka: kafka, Nodes: []Node{{ID: 1, Listen: harness.Env(t, "STACK_KAFKA_FAULT_LISTEN"),
-			Target: harness.Env(t, "STACK_KAFKA_FAULT_TARGET")}}}
+		first, _, _ := strings.Cut(harness.Env(t, "STACK_KAFKA_FAULTS"), " ")
+		listen, target, _ := strings.Cut(first, "/")
+		return &Cluster{kafka: kafka, Nodes: []Node{{ID: 1, Listen: listen, Target: target}}}
 	}
 	c := &Cluster{kafka: kafka, Own: true, dir: filepath.Join(harness.Env(t, "STACK_DIR"), "kafka3")}
 	for id := int32(1); id <= 3; id++ {
@@ -52,7 +53,7 @@ func NewCluster(t testing.TB, kafka *harness.Kafka) *Cluster {
 // own reports whether the servers belong to this run.
 func own() bool { return os.Getenv("CHAOS_SERVERS") == "own" }
 
-var faultAddress = regexp.MustCompile(`FAULT://([0-9.:]+)`)
+var faultAddress = regexp.MustCompile(`FAULT1://([0-9.:]+)`)
 
 func (c *Cluster) node(t testing.TB, id int32) Node {
 	t.Helper()
@@ -71,7 +72,7 @@ func (c *Cluster) node(t testing.TB, id int32) Node {
 		}
 	}
 	if n.Listen == "" || n.Target == "" {
-		t.Fatalf("broker %d has no listener FAULT", id)
+		t.Fatalf("broker %d has no listener FAULT1", id)
 	}
 	return n
 }

@@ -73,6 +73,9 @@ func Start(listen, target string) (*Proxy, error) {
 	return p, nil
 }
 
+// Addr is where it listens.
+func (p *Proxy) Addr() string { return p.listen }
+
 // Inject makes the action befall the n-th request of this key, counted from now on across all connections.
 func (p *Proxy) Inject(key int16, nth int, action Action) *Rule {
 	p.mu.Lock()

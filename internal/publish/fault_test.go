@@ -43,8 +43,8 @@ const (
 	holdAfter       // the broker does it, and nothing comes back any more
 )
 
-// faults is a proxy in front of the broker's second listener, which advertises
-// the proxy's address.
+// faults is a proxy in front of a listener of the broker that advertises the
+// proxy's address.
 type faults struct {
 	l      net.Listener
 	target string
@@ -53,17 +53,29 @@ type faults struct {
 	decide func(kmsg.Request) (fate, int16)
 }
 
-// newFaults starts the proxy, or skips. Requests pass until set says otherwise.
+// faultWays are the listeners that no test uses, LISTEN/TARGET each.
+var faultWays = sync.OnceValue(func() chan string {
+	ways := strings.Fields(os.Getenv("STACK_KAFKA_FAULTS"))
+	free := make(chan string, len(ways))
+	for _, way := range ways {
+		free <- way
+	}
+	return free
+})
+
+// newFaults starts the proxy, or skips; the test runs beside others then, as
+// many as there are listeners. Requests pass until set says otherwise.
 func newFaults(t *testing.T) *faults {
 	t.Helper()
-	listen, target := os.Getenv("STACK_KAFKA_FAULT_LISTEN"), os.Getenv("STACK_KAFKA_FAULT_TARGET")
-	if listen == "" || target == "" {
-		t.Skip("STACK_KAFKA_FAULT_LISTEN and _TARGET name no listener for faults; scripts/stack up brings one")
+	t.Parallel()
+	if cap(faultWays()) == 0 {
+		t.Skip("STACK_KAFKA_FAULTS names no listener for faults; scripts/stack up brings some")
 	}
+	way := <-faultWays()
+	t.Cleanup(func() { faultWays() <- way })
+	listen, target, _ := strings.Cut(way, "/")
 	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		t.Skipf("another test holds the listener for faults: %v", err)
-	}
+	must(t, err)
 	f := &faults{l: l, target: target}
 	f.set(nil)
 	t.Cleanup(func() { _ = l.Close() })

@@ -31,7 +31,7 @@ func TestTokenFromAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := secured(t, "STACK_KAFKA_SECURE", s)
-	r.grant(t, "User:bearer")
+	r.allow(t, "User:bearer")
 	r.publishes(t)
 }
 
@@ -55,7 +55,7 @@ func TestTokenFromAnEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := secured(t, "STACK_KAFKA_SECURE", s)
-	r.grant(t, "User:client")
+	r.allow(t, "User:client")
 	r.publishes(t)
 	if n := asked.Load(); n == 0 || n > 10 {
 		t.Errorf("the endpoint was asked %d times", n)

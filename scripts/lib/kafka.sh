@@ -69,11 +69,17 @@ kafka_certificates() {
   touch "$dir/done"
 }
 
+# kafka_faults NAME are the numbers of the listeners for faulty ways to a broker: several, for tests that run side by side.
+kafka_faults() {
+  [[ $1 == kafka3 ]] && echo 1 || echo 1 2 3 4
+}
+
 # kafka_configure NAME writes the configuration of the nodes that do not run, and formats their storage.
 kafka_configure() {
-  local name=$1 node home voters='' replicas=1 in_sync=1 expiry=''
-  local -a nodes
+  local name=$1 node home voters='' replicas=1 in_sync=1 expiry='' fault listen advertise plain
+  local -a nodes faults
   read -ra nodes <<<"$(kafka_nodes "$name")"
+  read -ra faults <<<"$(kafka_faults "$name")"
   if ((${#nodes[@]} == 3)); then
     replicas=3 in_sync=2
     # Who is silent for so long is forgotten: the default is a week.
@@ -87,9 +93,10 @@ kafka_configure() {
     head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=' | sed 's/^-/T/' >"$STACK_DIR/$name/cluster.id"
   fi
   for node in "${nodes[@]}"; do
-    # Not the advertised port of FAULT: a proxy that listens there meanwhile is meant to.
+    # Not the advertised ports of FAULT1 and on: a proxy that listens there meanwhile is meant to.
     kafka_node_pid "$name" "$node" >/dev/null ||
-      free_port "$name-$node" "$name-$node-controller" "$name-$node-fault" "$name-$node-secure" "$name-$node-mtls" >/dev/null
+      free_port "$name-$node" "$name-$node-controller" "$name-$node-secure" "$name-$node-mtls" \
+        "${faults[@]/#/$name-$node-fault}" >/dev/null
     voters+=${voters:+,}$node@127.0.0.1:$(port "$name-$node-controller")
   done
 
@@ -100,17 +107,23 @@ kafka_configure() {
     # The voters are static: that works alike for one node and three and lets ports change.
     # SECURE (SASL over TLS) and MTLS are for people with names, whose rights the authorizer checks; plain text is
     # for everybody and may do everything.
-    # FAULT: whoever connects to it is told to go on to a port where no broker listens; a test puts its own
+    # FAULT1 and on: whoever connects to one is told to go on to a port where no broker listens; a test puts its own
     # proxy there and can then cut, delay or rewrite what passes.
+    listen="" advertise="" plain=""
+    for fault in "${faults[@]}"; do
+      listen+=,FAULT$fault://127.0.0.1:$(port "$name-$node-fault$fault")
+      advertise+=,FAULT$fault://127.0.0.1:$(port "$name-$node-fault$fault-advertised")
+      plain+=,FAULT$fault:PLAINTEXT
+    done
     cat >"$home/server.properties" <<CONF
 process.roles=broker,controller
 node.id=$node
 controller.quorum.voters=$voters
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),CONTROLLER://127.0.0.1:$(port "$name-$node-controller"),FAULT://127.0.0.1:$(port "$name-$node-fault"),SECURE://127.0.0.1:$(port "$name-$node-secure"),MTLS://127.0.0.1:$(port "$name-$node-mtls")
-advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),FAULT://127.0.0.1:$(port "$name-$node-fault-advertised"),SECURE://127.0.0.1:$(port "$name-$node-secure"),MTLS://127.0.0.1:$(port "$name-$node-mtls")
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAULT:PLAINTEXT,SECURE:SASL_SSL,MTLS:SSL
+listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),CONTROLLER://127.0.0.1:$(port "$name-$node-controller")$listen,SECURE://127.0.0.1:$(port "$name-$node-secure"),MTLS://127.0.0.1:$(port "$name-$node-mtls")
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node")$advertise,SECURE://127.0.0.1:$(port "$name-$node-secure"),MTLS://127.0.0.1:$(port "$name-$node-mtls")
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$plain,SECURE:SASL_SSL,MTLS:SSL
 listener.name.secure.ssl.keystore.type=PEM
 listener.name.secure.ssl.keystore.location=$STACK_DIR/$name/tls/server.chain.pem
 listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
@@ -248,7 +261,7 @@ kafka_describe() {
 }
 
 kafka_env() {
-  local name=$1 node brokers='' pids='' prefix=STACK_KAFKA${1#kafka}
+  local name=$1 node fault brokers='' pids='' faults='' prefix=STACK_KAFKA${1#kafka}
   for node in $(kafka_nodes "$name"); do
     brokers+=${brokers:+,}127.0.0.1:$(port "$name-$node")
     pids+=${pids:+,}$(kafka_node_pid "$name" "$node")
@@ -264,7 +277,9 @@ kafka_env() {
     export_line STACK_KAFKA_SECURE "127.0.0.1:$(port "$name-1-secure")"
     export_line STACK_KAFKA_MTLS "127.0.0.1:$(port "$name-1-mtls")"
     export_line STACK_KAFKA_TLS_DIR "$STACK_DIR/$name/tls"
-    export_line STACK_KAFKA_FAULT_LISTEN "127.0.0.1:$(port "$name-1-fault-advertised")"
-    export_line STACK_KAFKA_FAULT_TARGET "127.0.0.1:$(port "$name-1-fault")"
+    for fault in $(kafka_faults "$name"); do
+      faults+=${faults:+ }127.0.0.1:$(port "$name-1-fault$fault-advertised")/127.0.0.1:$(port "$name-1-fault$fault")
+    done
+    export_line STACK_KAFKA_FAULTS "$faults"
   fi
 }

@@ -281,6 +281,9 @@ mysql_start() {
         --mysqlx=OFF --log-error="$home/install.log" >/dev/null 2>&1 ||
         die_with_log "mysqld --initialize-insecure failed" "$home/install.log"
     fi
+    # A server of a test's own begins as a copy of this one before its first start, in a fifth of the time.
+    cp -a "$home/data" "$home/pristine"
+    rm -f "$home/pristine/auto.cnf"
     touch "$home/data/initialized"
     chown --reference="$home/data" "$home/data/initialized"
   fi
@@ -327,6 +330,7 @@ mysql_env() {
   export_line "${prefix}_PORT" "$(port "$name")"
   export_line "${prefix}_SOCKET" "$STACK_DIR/$name/run/sock"
   export_line "${prefix}_DATA" "$STACK_DIR/$name/data"
+  export_line "${prefix}_PRISTINE" "$STACK_DIR/$name/pristine"
   export_line "${prefix}_CONFIG" "$STACK_DIR/$name/my.cnf"
   export_line "${prefix}_LOG" "$STACK_DIR/$name/log"
   export_line "${prefix}_PID" "$(mysql_pid "$name")"
