@@ -54,7 +54,7 @@ test-full: build build-faults ## the same, in full length and on every supported
 CHAOS_RESULTS ?= $(CURDIR)/bin/chaos.jsonl
 chaos: build build-faults ## a seeded fault suite under load, on every source, resumable (CHAOS_SEED, CHAOS_SOURCES, CHAOS_FAULTS, CHAOS_TIMES)
 	STACK_DIR=$${STACK_DIR:-/var/tmp/tailer-chaos} scripts/stack run postgres mysql mariadb kafka3 -- \
-		bash -c 'cd e2e && CHAOS_SERVERS=own CHAOS_RESULTS=$(CHAOS_RESULTS) $(E2E_ENV) go test -count=1 -timeout 12h -v -run TestChaos ./chaos'
+		bash -c 'cd e2e && CHAOS_SERVERS=own CHAOS_RESULTS=$(CHAOS_RESULTS) $(E2E_ENV) go test -count=1 -timeout 12h -parallel 4 -v -run TestChaos ./chaos'
 
 chaos-table: ## the one table, as Markdown, of what the runs of make chaos have appended to CHAOS_RESULTS
 	@cd e2e && go run ./chaos/table $(CHAOS_RESULTS)

@@ -13,6 +13,6 @@
 //	                         STACK_MYSQL_PRISTINE, the files of an empty server, for servers of a test's own; the
 //	                         same with STACK_MARIADB
 //	STACK_KAFKA              brokers
-//	STACK_KAFKA_FAULTS       pairs of addresses, LISTEN/TARGET: one that the broker advertises and nobody listens on,
-//	                         for a proxy, and where the broker listens for what that forwards
+//	STACK_KAFKA_FAULTS       ways to the broker for proxies, LISTEN/TARGET each: an address that it advertises and nobody
+//	                         listens on, and where it listens for what the proxy forwards
 package e2e

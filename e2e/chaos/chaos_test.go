@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,9 +26,12 @@ type options struct {
 	long     time.Duration
 	mixed    int
 	mixedFor time.Duration
-	results  string
+	file     string            // where the runs' results add up; "": nowhere
 	versions string            // of what is under test
 	done     map[[2]string]int // times that were played in former runs, by source and fault
+
+	mu      sync.Mutex // guards results, and the file
+	results []*Result
 }
 
 func readOptions(t *testing.T) *options {
@@ -55,7 +59,7 @@ func readOptions(t *testing.T) *options {
 		return d
 	}
 	o := &options{seed: number("CHAOS_SEED", time.Now().UnixNano()), times: int(number("CHAOS_TIMES", 2)),
-		long: duration("CHAOS_LONG", time.Minute), results: os.Getenv("CHAOS_RESULTS"), mixedFor: time.Hour,
+		long: duration("CHAOS_LONG", time.Minute), file: os.Getenv("CHAOS_RESULTS"), mixedFor: time.Hour,
 		sources: []string{"postgres", "mysql", "mariadb"}, done: map[[2]string]int{}}
 	faults := os.Getenv("CHAOS_FAULTS")
 	if o.short = !own() && faults == ""; o.short {
@@ -76,8 +80,8 @@ func readOptions(t *testing.T) *options {
 		t.Fatal(err)
 	}
 	o.versions, _, _ = strings.Cut(strings.TrimSpace(string(version)), "\n")
-	if o.results != "" {
-		former, err := Load(o.results)
+	if o.file != "" {
+		former, err := Load(o.file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,14 +119,63 @@ func (o *options) named(kind, name string, nth int) int64 {
 // keep puts a result where the runs' results add up, and tells how far the run is.
 func (o *options) keep(t *testing.T, r *Result) {
 	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	r.Seed = o.seed
+	o.results = append(o.results, r)
 	fmt.Println(strings.Join(r.cells(), " | "))
-	if o.results == "" {
+	if o.file == "" {
 		return
 	}
-	if err := Append(o.results, r); err != nil {
+	if err := Append(o.file, r); err != nil {
 		t.Error(err)
 	}
+}
+
+// lane is what is played one after the other, while other lanes of its stage are played beside it.
+type lane struct {
+	name string
+	play []func(*testing.T)
+}
+
+// lanes are three stages: faults that nobody else notices, side by side; those that shake a database server, one after
+// the other on each; and those that shake the brokers, mixtures among them, alone.
+func (o *options) lanes() (stages [3][]lane) {
+	for _, kind := range o.sources {
+		var mixable []*Fault
+		server := lane{name: kind}
+		brokers := lane{name: kind}
+		for _, f := range Faults() {
+			if !o.has(f, kind) {
+				continue
+			}
+			if !f.Alone && !f.refusal() {
+				mixable = append(mixable, f)
+			}
+			if !o.faults.MatchString(f.Name) || o.left(kind, f) <= 0 {
+				continue
+			}
+			play := func(t *testing.T) { alone(t, o, kind, f) }
+			switch f.Shakes {
+			case Source:
+				server.play = append(server.play, play)
+			case Kafka:
+				brokers.play = append(brokers.play, play)
+			default:
+				stages[0] = append(stages[0], lane{fmt.Sprintf("%s, %s", kind, f.Name), []func(*testing.T){play}})
+			}
+		}
+		if left := o.mixed - o.done[[2]string{kind, "mixed"}]; left > 0 && o.faults.MatchString("mixed") {
+			brokers.play = append(brokers.play, func(t *testing.T) { mixed(t, o, kind, mixable, left) })
+		}
+		stages[1] = append(stages[1], server)
+		if own() {
+			stages[2] = append(stages[2], brokers)
+		} else { // where nobody shakes them
+			stages[0] = append(stages[0], brokers)
+		}
+	}
+	return stages
 }
 
 func TestChaos(t *testing.T) {
@@ -134,35 +187,32 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	fmt.Printf("CHAOS_SEED=%d\n", o.seed)
-	var results []*Result
-	for _, kind := range o.sources {
-		t.Run(kind, func(t *testing.T) {
-			var mixable []*Fault
-			for _, f := range Faults() {
-				if !o.has(f, kind) {
+	for i, stage := range o.lanes() {
+		t.Run([]string{"own world", "server", "brokers"}[i], func(t *testing.T) {
+			for _, lane := range stage {
+				if len(lane.play) == 0 {
 					continue
 				}
-				if !f.Alone && !f.refusal() {
-					mixable = append(mixable, f)
-				}
-				if o.faults.MatchString(f.Name) && o.left(kind, f) > 0 {
-					results = append(results, alone(t, o, kind, f)...)
-				}
-			}
-			if left := o.mixed - o.done[[2]string{kind, "mixed"}]; left > 0 && o.faults.MatchString("mixed") {
-				results = append(results, mixed(t, o, kind, mixable, left))
+				t.Run(lane.name, func(t *testing.T) {
+					if i < 2 {
+						t.Parallel()
+					}
+					for _, play := range lane.play {
+						play(t)
+					}
+				})
 			}
 		})
 	}
-	fmt.Printf("\nCHAOS_SEED=%d\n%s", o.seed, Text(Merge(results)))
-	if len(results) == 0 && len(o.done) == 0 {
+	fmt.Printf("\nCHAOS_SEED=%d\n%s", o.seed, Text(Merge(o.results)))
+	if len(o.results) == 0 && len(o.done) == 0 {
 		t.Error("no fault was played")
 	}
 }
 
 // alone plays one fault as often as it is left, in one world, or where a fault leaves no world to go on in, each time in a
 // fresh one.
-func alone(t *testing.T, o *options, kind string, f *Fault) (results []*Result) {
+func alone(t *testing.T, o *options, kind string, f *Fault) {
 	times, worlds := o.left(kind, f), 1
 	if f.ruins() {
 		times, worlds = 1, times
@@ -181,13 +231,11 @@ func alone(t *testing.T, o *options, kind string, f *Fault) (results []*Result) 
 		})
 		r.Spent = time.Since(begin)
 		o.keep(t, r)
-		results = append(results, r)
 	}
-	return results
 }
 
 // mixed plays pairs of faults of different layers in one world.
-func mixed(t *testing.T, o *options, kind string, faults []*Fault, times int) *Result {
+func mixed(t *testing.T, o *options, kind string, faults []*Fault, times int) {
 	r, begin := &Result{Source: kind, Fault: "mixed", Expect: "goes on", Versions: o.versions}, time.Now()
 	r.Failed = !t.Run("mixed", func(t *testing.T) {
 		w := NewWorld(t, kind, o.named(kind, "mixed", o.done[[2]string{kind, "mixed"}]), &Fault{})
@@ -206,7 +254,6 @@ func mixed(t *testing.T, o *options, kind string, faults []*Fault, times int) *R
 	})
 	r.Spent = time.Since(begin)
 	o.keep(t, r)
-	return r
 }
 
 // finish judges the world.

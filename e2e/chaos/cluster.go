@@ -7,10 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,47 +35,42 @@ type Cluster struct {
 	dir   string // of the server kafka3, when it is ours
 }
 
-// NewCluster is the cluster that the environment names.
+// ways are the ways to the brokers that no world uses, a Node of each broker.
+var ways = sync.OnceValue(func() chan []Node {
+	text := os.Getenv("STACK_KAFKA_FAULTS")
+	if own() {
+		text = os.Getenv("STACK_KAFKA3_FAULTS")
+	}
+	words := strings.Fields(text)
+	free := make(chan []Node, len(words))
+	for _, word := range words {
+		var nodes []Node
+		for i, pair := range strings.Split(word, ",") {
+			listen, target, _ := strings.Cut(pair, "/")
+			nodes = append(nodes, Node{ID: int32(i + 1), Listen: listen, Target: target})
+		}
+		free <- nodes
+	}
+	return free
+})
+
+// NewCluster is the cluster that the environment names, by a way that belongs to the test until it ends; where all are
+// taken, it waits for one.
 func NewCluster(t testing.TB, kafka *harness.Kafka) *Cluster {
 	t.Helper()
-	if !own() {
-		first, _, _ := strings.Cut(harness.Env(t, "STACK_KAFKA_FAULTS"), " ")
-		listen, target, _ := strings.Cut(first, "/")
-		return &Cluster{kafka: kafka, Nodes: []Node{{ID: 1, Listen: listen, Target: target}}}
+	if cap(ways()) == 0 {
+		t.Skip("scripts/stack env names no ways to a broker for proxies")
 	}
-	c := &Cluster{kafka: kafka, Own: true, dir: filepath.Join(harness.Env(t, "STACK_DIR"), "kafka3")}
-	for id := int32(1); id <= 3; id++ {
-		c.Nodes = append(c.Nodes, c.node(t, id))
+	c := &Cluster{kafka: kafka, Own: own(), Nodes: <-ways()}
+	t.Cleanup(func() { ways() <- c.Nodes })
+	if c.Own {
+		c.dir = filepath.Join(harness.Env(t, "STACK_DIR"), "kafka3")
 	}
 	return c
 }
 
 // own reports whether the servers belong to this run.
 func own() bool { return os.Getenv("CHAOS_SERVERS") == "own" }
-
-var faultAddress = regexp.MustCompile(`FAULT1://([0-9.:]+)`)
-
-func (c *Cluster) node(t testing.TB, id int32) Node {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(c.home(id), "server.properties"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := Node{ID: id}
-	for line := range strings.Lines(string(text)) {
-		if found := faultAddress.FindStringSubmatch(line); found != nil {
-			if strings.HasPrefix(line, "advertised.") {
-				n.Listen = found[1]
-			} else {
-				n.Target = found[1]
-			}
-		}
-	}
-	if n.Listen == "" || n.Target == "" {
-		t.Fatalf("broker %d has no listener FAULT1", id)
-	}
-	return n
-}
 
 func (c *Cluster) home(id int32) string { return filepath.Join(c.dir, strconv.Itoa(int(id))) }
 

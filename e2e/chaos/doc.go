@@ -7,6 +7,9 @@
 // mixed at random. What is random comes from one seed, which is printed: the same seed and the same names play the
 // same faults with the same sizes and pauses, though not the same interleaving of processes.
 //
+// Faults that nobody beside their world notices are played side by side, as many as go test's -parallel says and the
+// brokers have listeners for proxies; what shakes a database server or the brokers has it for itself.
+//
 // It finds its servers as the other end-to-end tests do. The environment says what is played:
 //
 //	CHAOS_SERVERS=own   the servers of `scripts/stack` in STACK_DIR belong to this run: databases and three brokers

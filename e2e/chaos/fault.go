@@ -33,8 +33,10 @@ type Fault struct {
 
 	// Ends are statuses that tailer may end with beside what the fault itself did: a supervisor starts it again.
 	Ends []int
-	// Own: servers are killed or reconfigured that others use too.
+	// Own: it needs servers that belong to this run, three brokers among them.
 	Own bool
+	// Shakes is what it strikes beyond its own world, Kafka or Source: worlds of others on the same servers would notice.
+	Shakes Layer
 	// Rough: writers' connections may break.
 	Rough bool
 	// Led: somebody else moves the confirmed position.

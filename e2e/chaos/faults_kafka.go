@@ -14,13 +14,13 @@ import (
 )
 
 var kafkaFaults = []Fault{
-	{Name: "any broker killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true,
+	{Name: "any broker killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true, Shakes: Kafka,
 		Do: func(w *World) func() { return w.killBroker(w.anyNode()) }},
-	{Name: "coordinator's leader killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true,
+	{Name: "coordinator's leader killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true, Shakes: Kafka,
 		Do: func(w *World) func() { return w.killBroker(w.cluster.Coordinator(w, w.ID)) }},
-	{Name: "checkpoint's leader killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true,
+	{Name: "checkpoint's leader killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true, Shakes: Kafka,
 		Do: func(w *World) func() { return w.killBroker(w.cluster.Leader(w, w.Checkpoint(), 0)) }},
-	{Name: "rolling restart", Layer: Kafka, Expect: "goes on", Own: true,
+	{Name: "rolling restart", Layer: Kafka, Expect: "goes on", Own: true, Shakes: Kafka,
 		Do: func(w *World) func() {
 			for _, n := range w.cluster.Nodes {
 				w.cluster.End(w, n.ID, syscall.SIGTERM)
@@ -36,7 +36,7 @@ var kafkaFaults = []Fault{
 			}
 			return nil
 		}},
-	{Name: "min.insync.replicas not met", Layer: Kafka, Expect: "waits, goes on once it is met", Own: true,
+	{Name: "min.insync.replicas not met", Layer: Kafka, Expect: "waits, goes on once it is met", Own: true, Shakes: Kafka,
 		Min: 2 * time.Second, Max: 6 * time.Second,
 		Do: func(w *World) func() {
 			w.cluster.Set(w, w.load.Topics(), "min.insync.replicas", "3")
@@ -46,7 +46,7 @@ var kafkaFaults = []Fault{
 				w.cluster.Set(w, w.load.Topics(), "min.insync.replicas", "")
 			}
 		}},
-	{Name: "checkpoint's min.insync.replicas not met", Layer: Kafka, Expect: "waits, goes on once it is met", Own: true,
+	{Name: "checkpoint's min.insync.replicas not met", Layer: Kafka, Expect: "waits, goes on once it is met", Own: true, Shakes: Kafka,
 		Min: 2 * time.Second, Max: 6 * time.Second,
 		Do: func(w *World) func() {
 			w.cluster.Set(w, []string{w.Checkpoint()}, "min.insync.replicas", "3")

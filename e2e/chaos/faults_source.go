@@ -15,12 +15,12 @@ var sourceFaults = []Fault{
 	{Name: "stream's session ended", Layer: Source, Expect: "goes on", Do: ended(harness.StreamSession), Short: true},
 	{Name: "lock's session ended", Layer: Source, Expect: "goes on", Do: ended(harness.LockSession), Short: true},
 	{Name: "all sessions ended", Layer: Source, Expect: "goes on", Do: ended(harness.AllSessions), Short: true},
-	{Name: "server killed", Layer: Source, Expect: "goes on once it runs again", Own: true, Rough: true, Max: 3 * time.Second,
+	{Name: "server killed", Layer: Source, Expect: "goes on once it runs again", Own: true, Shakes: Source, Rough: true, Max: 3 * time.Second,
 		Do: func(w *World) func() {
 			w.server.Kill(w)
 			return w.serverBack
 		}},
-	{Name: "server restarted", Layer: Source, Expect: "goes on once it runs again", Own: true, Rough: true, Max: time.Second,
+	{Name: "server restarted", Layer: Source, Expect: "goes on once it runs again", Own: true, Shakes: Source, Rough: true, Max: time.Second,
 		Do: func(w *World) func() {
 			w.server.Stop(w)
 			return w.serverBack
@@ -51,31 +51,31 @@ var sourceFaults = []Fault{
 			})
 			return nil
 		}},
-	{Name: "log purged", Layer: Source, Expect: "refuses", Sources: binlogs, Alone: true, Own: true,
+	{Name: "log purged", Layer: Source, Expect: "refuses", Sources: binlogs, Alone: true, Own: true, Shakes: Source,
 		Refuses: []string{"the log behind the checkpoint is gone", "tailer checkpoint reset"}, Do: func(w *World) func() {
 			w.behind(func() { purge(w) })
 			return nil
 		}},
-	{Name: "log removed by max_slot_wal_keep_size", Layer: Source, Expect: "refuses", Sources: []string{"postgres"}, Alone: true, Own: true,
+	{Name: "log removed by max_slot_wal_keep_size", Layer: Source, Expect: "refuses", Sources: []string{"postgres"}, Alone: true, Own: true, Shakes: Source,
 		Refuses: []string{"slot", "tailer checkpoint reset"}, Do: func(w *World) func() {
 			w.behind(func() { loseSlot(w) })
 			return nil
 		}},
-	{Name: "restored to an older state", Layer: Source, Expect: "refuses", Alone: true, Own: true,
+	{Name: "restored to an older state", Layer: Source, Expect: "refuses", Alone: true, Own: true, Shakes: Source,
 		Refuses: []string{"tailer checkpoint set"}, Do: func(w *World) func() { restored(w); return nil }},
-	{Name: "standby promoted", Layer: Source, Expect: "goes on, on the new timeline", Sources: []string{"postgres"}, Own: true, Rough: true,
+	{Name: "standby promoted", Layer: Source, Expect: "goes on, on the new timeline", Sources: []string{"postgres"}, Own: true, Shakes: Source, Rough: true,
 		Do: func(w *World) func() {
 			w.server.Stop(w)
 			w.server.Promote(w)
 			return w.serverBack
 		}},
-	{Name: "replica promoted", Layer: Source, Expect: "goes on behind the same GTID", Sources: []string{"mysql"}, Own: true, Rough: true,
+	{Name: "replica promoted", Layer: Source, Expect: "goes on behind the same GTID", Sources: []string{"mysql"}, Own: true, Shakes: Source, Rough: true,
 		Do: func(w *World) func() {
 			w.server.Stop(w)
 			w.server.Rename(w)
 			return w.serverBack
 		}},
-	{Name: "replica promoted", Layer: Source, Expect: "goes on behind the same GTID", Sources: []string{"mariadb"}, Own: true, Rough: true,
+	{Name: "replica promoted", Layer: Source, Expect: "goes on behind the same GTID", Sources: []string{"mariadb"}, Own: true, Shakes: Source, Rough: true,
 		Do: func(w *World) func() {
 			// Sessions keep the number that the server had when they began.
 			w.admin(fmt.Sprintf("SET GLOBAL server_id = %d", 2+w.random.Intn(1000)))
@@ -84,7 +84,7 @@ var sourceFaults = []Fault{
 			w.DB.EndSessions(w, w.ID, harness.AllSessions)
 			return nil
 		}},
-	{Name: "disk full", Layer: Source, Expect: "goes on once there is room and the server runs", Own: true, Rough: true, Alone: true,
+	{Name: "disk full", Layer: Source, Expect: "goes on once there is room and the server runs", Own: true, Shakes: Source, Rough: true, Alone: true,
 		Min: 3 * time.Second, Max: 8 * time.Second, Within: 4 * time.Minute, // MySQL looks for room once a minute
 		Do: func(w *World) func() {
 			w.server.Small(w)

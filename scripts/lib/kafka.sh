@@ -69,17 +69,14 @@ kafka_certificates() {
   touch "$dir/done"
 }
 
-# kafka_faults NAME are the numbers of the listeners for faulty ways to a broker: several, for tests that run side by side.
-kafka_faults() {
-  [[ $1 == kafka3 ]] && echo 1 || echo 1 2 3 4
-}
+# kafka_faults are the numbers of the listeners for faulty ways to a broker: several, for tests that run side by side.
+kafka_faults=(1 2 3 4)
 
 # kafka_configure NAME writes the configuration of the nodes that do not run, and formats their storage.
 kafka_configure() {
   local name=$1 node home voters='' replicas=1 in_sync=1 expiry='' fault listen advertise plain
-  local -a nodes faults
+  local -a nodes
   read -ra nodes <<<"$(kafka_nodes "$name")"
-  read -ra faults <<<"$(kafka_faults "$name")"
   if ((${#nodes[@]} == 3)); then
     replicas=3 in_sync=2
     # Who is silent for so long is forgotten: the default is a week.
@@ -96,7 +93,7 @@ kafka_configure() {
     # Not the advertised ports of FAULT1 and on: a proxy that listens there meanwhile is meant to.
     kafka_node_pid "$name" "$node" >/dev/null ||
       free_port "$name-$node" "$name-$node-controller" "$name-$node-secure" "$name-$node-mtls" \
-        "${faults[@]/#/$name-$node-fault}" >/dev/null
+        "${kafka_faults[@]/#/$name-$node-fault}" >/dev/null
     voters+=${voters:+,}$node@127.0.0.1:$(port "$name-$node-controller")
   done
 
@@ -110,7 +107,7 @@ kafka_configure() {
     # FAULT1 and on: whoever connects to one is told to go on to a port where no broker listens; a test puts its own
     # proxy there and can then cut, delay or rewrite what passes.
     listen="" advertise="" plain=""
-    for fault in "${faults[@]}"; do
+    for fault in "${kafka_faults[@]}"; do
       listen+=,FAULT$fault://127.0.0.1:$(port "$name-$node-fault$fault")
       advertise+=,FAULT$fault://127.0.0.1:$(port "$name-$node-fault$fault-advertised")
       plain+=,FAULT$fault:PLAINTEXT
@@ -261,12 +258,20 @@ kafka_describe() {
 }
 
 kafka_env() {
-  local name=$1 node fault brokers='' pids='' faults='' prefix=STACK_KAFKA${1#kafka}
+  local name=$1 node fault way brokers='' pids='' faults='' prefix=STACK_KAFKA${1#kafka}
   for node in $(kafka_nodes "$name"); do
     brokers+=${brokers:+,}127.0.0.1:$(port "$name-$node")
     pids+=${pids:+,}$(kafka_node_pid "$name" "$node")
   done
+  for fault in "${kafka_faults[@]}"; do
+    way=
+    for node in $(kafka_nodes "$name"); do
+      way+=${way:+,}127.0.0.1:$(port "$name-$node-fault$fault-advertised")/127.0.0.1:$(port "$name-$node-fault$fault")
+    done
+    faults+=${faults:+ }$way
+  done
   export_line "$prefix" "$brokers"
+  export_line "${prefix}_FAULTS" "$faults"
   export_line STACK_KAFKA_CLASSPATH "$(kafka_classpath)"
   export_line STACK_JAVA "$(find_java)"
   if [[ $name == kafka3 ]]; then
@@ -277,9 +282,5 @@ kafka_env() {
     export_line STACK_KAFKA_SECURE "127.0.0.1:$(port "$name-1-secure")"
     export_line STACK_KAFKA_MTLS "127.0.0.1:$(port "$name-1-mtls")"
     export_line STACK_KAFKA_TLS_DIR "$STACK_DIR/$name/tls"
-    for fault in $(kafka_faults "$name"); do
-      faults+=${faults:+ }127.0.0.1:$(port "$name-1-fault$fault-advertised")/127.0.0.1:$(port "$name-1-fault$fault")
-    done
-    export_line STACK_KAFKA_FAULTS "$faults"
   fi
 }
