@@ -95,6 +95,8 @@ func stop(t *testing.T, server harness.Server) {
 	wait := l.Go()
 	for range harness.Either(10, 3) {
 		c.Arrived(r, r.IDs()+500, 30*time.Second)
+		// The reader may still have been behind what the process before had published.
+		c.Wait("the process answers", 30*time.Second, func() (bool, string) { s := p.State(); return s != "", s })
 		p.Stop()
 		p = c.Run()
 	}
