@@ -26,7 +26,7 @@ func newFaultCaseOn(t *testing.T, server harness.Server) *faultCase {
 	p := faults(t)
 	c := world(t, server)
 	l := (&harness.Load{Seed: harness.Seed(t), Aggregates: 50, Types: 2, Writers: 3, Rows: 1 << 30, Largest: 300,
-		Pause: 3 * time.Millisecond}).Prepare(c)
+		Pause: 10 * time.Millisecond}).Prepare(c)
 	for _, topic := range l.Topics() {
 		c.Kafka.Create(t, topic, 3)
 	}
@@ -176,7 +176,7 @@ func TestAFirstStartSurvivesFaultsOfTheBroker(t *testing.T) {
 				// The first request belongs to the record of phase snapshot, a later one to the snapshot.
 				rule := f.proxy.Inject(request.key, harness.Either(1, 2), action)
 				p := f.Run(through(f.proxy))
-				f.load.Rows, f.load.Pause = 1<<30, 5*time.Millisecond
+				f.load.Rows, f.load.Pause = 1<<30, 10*time.Millisecond
 				f.wait = f.load.Go()
 				f.Arrived(f.read, f.load.Committed(), 60*time.Second)
 				select {
