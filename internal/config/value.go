@@ -85,7 +85,7 @@ func (o *option) parse(c *Config, values []string) error {
 	case *time.Duration:
 		d, err := time.ParseDuration(last)
 		if err != nil {
-			return bad("not a duration such as 5ms, 15s or 1m")
+			return bad("not a duration such as 5ms, 15s, 1m or 24h")
 		}
 		*p = d
 	case *Size:
