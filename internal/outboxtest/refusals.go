@@ -16,8 +16,8 @@ import (
 // working directory that no string of its tests has whole: people act on these
 // words, so a table has to hold each. What is looked for are composites
 // outbox.Invalid, and calls of makers, by name: the value is the place of the
-// argument with the format. Where the one before it is a constant, it names the
-// option, and its text is looked for behind that name.
+// argument with the format. Where the one before it is the name of an option, the
+// text is looked for behind that name.
 //
 // It proves that the words stand in a test, not that the test compares them.
 func Refusals(t *testing.T, makers map[string]int) {
@@ -53,7 +53,10 @@ func Refusals(t *testing.T, makers map[string]int) {
 	}
 }
 
-var verb = regexp.MustCompile(`%[-+# 0-9.]*[a-zA-Z%]`)
+var (
+	verb       = regexp.MustCompile(`%[-+# 0-9.]*[a-zA-Z%]`)
+	optionName = regexp.MustCompile(`^[a-z]+([-.][a-z]+)*$`)
+)
 
 // refusal is a pattern of what a node says to people; "" when it does not.
 func refusal(n ast.Node, makers map[string]int) string {
@@ -89,8 +92,8 @@ func refusal(n ast.Node, makers map[string]int) string {
 		}
 		return strings.Join(parts, ".*")
 	})
-	if name := joined(option, "", regexp.QuoteMeta); name != "" {
-		return name + ": " + pattern
+	if name := joined(option, "", func(s string) string { return s }); optionName.MatchString(name) {
+		return regexp.QuoteMeta(name) + ": " + pattern
 	}
 	return strings.TrimPrefix(pattern, ".*: ") // what wraps a text that is looked for by itself
 }
