@@ -280,6 +280,7 @@ func TestBadMappings(t *testing.T) {
 		{"string of a number", Table{AggregateID: "num", KeyFormat: FormatString}, at + `formats.key: string has no form for column "num" of type numeric, of which Java prints the identity of an object`},
 		{"string of an envelope", Table{ValueFormat: FormatString, Payload: "b", Envelope: []Field{{Column: "n"}}}, at + "formats.value: string has no form for an envelope with bytes in it, of which Java prints the identity of an object"},
 		{"unknown type", Table{HeaderFormat: FormatSimple, Headers: []Header{{Column: "odd"}}}, at + `formats.headers: type pg_lsn of column "odd" has no form in Kafka Connect that tailer writes; text is the format that takes every type`},
+		{"unknown id", Table{HeaderFormat: FormatSimple, ID: "odd"}, at + `formats.headers: type pg_lsn of column "odd" has no form in Kafka Connect that tailer writes; text is the format that takes every type`},
 		{"unknown in envelope", Table{ValueFormat: FormatJSON, Envelope: []Field{{Column: "odd"}}}, at + `envelope: type pg_lsn of column "odd" has no form in Kafka Connect that tailer writes; text is the format that takes every type`},
 	} {
 		w := order()
