@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -115,6 +116,9 @@ func (a *app) setCheckpoint(cmd *cobra.Command, args []string, now, fromSlot boo
 	switch {
 	case now:
 		at = p.source.Now
+	case fromSlot && cfg.SourceKind() != outbox.Postgres:
+		return &outbox.Invalid{Option: "from-slot", Text: fmt.Sprintf("is for postgres:// only; %s:// has no slot", cfg.SourceKind()),
+			Hint: "want " + p.source.Example() + "; or --now"}
 	case fromSlot:
 		at = p.atSlot
 	case debezium.file != "":
@@ -156,7 +160,7 @@ func (p *parts) atSlot(ctx context.Context) (outbox.Resume, error) {
 func (p *parts) atPosition(text string) (func(context.Context) (outbox.Resume, error), error) {
 	position, err := p.source.ParsePosition(text)
 	if err != nil {
-		return nil, &outbox.Invalid{Text: err.Error(), Hint: "want " + p.source.Example() + "; or --now"}
+		return nil, &outbox.Invalid{Text: fmt.Sprintf("%q is no position", text), Hint: "want " + p.source.Example() + "; or --now"}
 	}
 	return func(ctx context.Context) (outbox.Resume, error) {
 		r, err := p.source.Now(ctx)
@@ -168,14 +172,18 @@ func (p *parts) atPosition(text string) (func(context.Context) (outbox.Resume, e
 // atRecord is where a record says, with its transaction if it stands inside one.
 func (p *parts) atRecord(cfg *config.Config, text string) (func(context.Context) (outbox.Resume, error), error) {
 	r, err := checkpoint.Decode([]byte(text))
-	if err != nil {
+	var refused *outbox.Refusal
+	switch {
+	case errors.As(err, &refused) && refused.Reason == checkpoint.ReasonUnreadable:
+		return nil, &outbox.Invalid{Text: refused.Text, Hint: "want a record as `tailer checkpoint show` prints it, or " + p.source.Example()}
+	case err != nil:
 		return nil, err
 	}
 	switch {
 	case r.Phase != checkpoint.PhaseStreaming:
 		return nil, &outbox.Invalid{Text: "the record is of a first start that did not finish: it names no position", Hint: "`tailer checkpoint reset` starts anew"}
 	case r.Source.Kind != cfg.SourceKind():
-		return nil, &outbox.Invalid{Text: fmt.Sprintf("the record is of another kind of database: %s", r.Source.Kind)}
+		return nil, &outbox.Invalid{Text: fmt.Sprintf("the record is of another kind of database: it is of %s, and --source-url names %s", r.Source.Kind, cfg.SourceKind())}
 	case r.Open != nil && r.Open.Tables != checkpoint.TablesHash(cfg.TableNames()):
 		return nil, &outbox.Invalid{Text: "the record stands inside a transaction whose rows were counted for other tables", Hint: "configure the same tables"}
 	}

@@ -86,9 +86,9 @@ func (c *comparing) complete(args []string) (err error) {
 	case c.opt.IDHeader == "":
 		return &outbox.Invalid{Option: "id-header", Text: "is empty; a name that no record has matches records by key and value"}
 	case c.opt.Limit < 0:
-		return &outbox.Invalid{Option: "limit", Text: "is negative; 0 shows no examples"}
+		return &outbox.Invalid{Option: "limit", Text: fmt.Sprintf("%d is negative; 0 shows no examples", c.opt.Limit)}
 	case c.slack < 0:
-		return &outbox.Invalid{Option: "slack", Text: "is negative"}
+		return &outbox.Invalid{Option: "slack", Text: fmt.Sprintf("%s is negative; 0 takes counterparts of the same time only", c.slack)}
 	}
 	now := time.Now()
 	if c.opt.Since, err = parseTime("since", c.since, now); err != nil {

@@ -18,13 +18,14 @@ func TestWrongComparisons(t *testing.T) {
 		{[]string{"a", "b", "--kafka-brokers=k"}, "tailer: --kafka-brokers: \"k\" is not host:port\n"},
 		{[]string{"a", "b", "--isolation=snapshot"}, "tailer: --isolation: \"snapshot\" is not one of read_committed, read_uncommitted\n"},
 		{[]string{"a", "b", "--id-header="}, "tailer: --id-header: is empty; a name that no record has matches records by key and value\n"},
-		{[]string{"a", "b", "--limit=-1"}, "tailer: --limit: is negative; 0 shows no examples\n"},
-		{[]string{"a", "b", "--slack=-1s"}, "tailer: --slack: is negative\n"},
+		{[]string{"a", "b", "--limit=-1"}, "tailer: --limit: -1 is negative; 0 shows no examples\n"},
+		{[]string{"a", "b", "--slack=-1s"}, "tailer: --slack: -1s is negative; 0 takes counterparts of the same time only\n"},
 		{[]string{"a", "b", "--output=yaml"}, "tailer: --output: \"yaml\" is not one of text, json\n"},
 		{[]string{"a", "b", "--since=yesterday"}, "tailer: --since: \"yesterday\" is neither a time such as 2026-01-02T15:04:05Z nor a duration such as 2h\n"},
 		{[]string{"a", "b", "--until=-2h"}, "tailer: --until: \"-2h\" is neither a time such as 2026-01-02T15:04:05Z nor a duration such as 2h\n"},
 		{[]string{"a", "b", "--since=1h", "--until=2h"}, "tailer: --until: is not later than --since\n"},
 		{[]string{"a", "b", "--source-url=postgres://h/db"}, "tailer: unknown flag: --source-url\nhint: `tailer compare --help` lists the flags\n"},
+		{[]string{"a/b", "c", "--kafka-brokers=k:1"}, "tailer: compare topics: look up topic a/b: topic name \"a/b\" has a character that is none of a-z A-Z 0-9 . _ -\n"},
 		{[]string{"a", "b", "--ignore-headers=x"}, "tailer: unknown flag: --ignore-headers\nhint: did you mean --ignore-header?\n"},
 	} {
 		status, stdout, stderr := execute(t, nil, append([]string{"compare"}, c.args...)...)

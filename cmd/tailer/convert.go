@@ -58,13 +58,13 @@ are one document on stdout.`,
 }
 
 func (a *app) convertDebezium(path string, f convertFlags) error {
-	data, err := a.readArgument(path)
+	data, err := a.readArgument("", path)
 	if err != nil {
 		return err
 	}
 	options := convert.Options{Tables: f.tables}
 	if f.worker != "" {
-		if options.Worker, err = a.readArgument(f.worker); err != nil {
+		if options.Worker, err = a.readArgument("worker", f.worker); err != nil {
 			return err
 		}
 	}
@@ -111,13 +111,15 @@ func (a *app) printConverted(result *convert.Result, f convertFlags) error {
 	return err
 }
 
-func (a *app) readArgument(path string) ([]byte, error) {
+// readArgument reads a file, or standard input for -; option is what names it, ""
+// for an argument.
+func (a *app) readArgument(option, path string) ([]byte, error) {
 	if path == "-" {
 		return io.ReadAll(a.stdin)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &outbox.Invalid{Text: fmt.Sprintf("cannot be read: %v", err)}
+		return nil, &outbox.Invalid{Option: option, Text: fmt.Sprintf("cannot be read: %v", err)}
 	}
 	return data, nil
 }

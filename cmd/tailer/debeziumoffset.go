@@ -34,7 +34,7 @@ func (d *debeziumOffset) position(a *app, cfg *config.Config, p *parts) (func(co
 	if err != nil {
 		return nil, err
 	}
-	data, err := a.readArgument(d.file)
+	data, err := a.readArgument("from-debezium-offset", d.file)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (d *debeziumOffset) position(a *app, cfg *config.Config, p *parts) (func(co
 			return func(ctx context.Context) (outbox.Resume, error) { return source.Resume(ctx, left) }, nil
 		}
 	}
-	return nil, &outbox.Invalid{Option: "from-debezium-offset", Text: fmt.Sprintf("the offset is of another kind of database than %s", cfg.SourceKind())}
+	return nil, &outbox.Invalid{Option: "from-debezium-offset", Text: fmt.Sprintf("the offset is of another kind of database than %s, which --source-url names", cfg.SourceKind())}
 }
 
 func (d *debeziumOffset) annotated() (*bool, error) {

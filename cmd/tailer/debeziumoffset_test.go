@@ -36,8 +36,8 @@ func TestWrongDebeziumOffset(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "offsets.json")
 	for _, c := range []struct{ text, source, want string }{
 		{`{"offsets":[]}`, "postgres://h/db", "tailer: --from-debezium-offset: the connector has committed no offset yet" + hint},
-		{`{"file":"b.1","pos":4}`, "postgres://h/db", "tailer: --from-debezium-offset: the offset is of another kind of database than postgres\n"},
-		{`{"lsn":8,"lsn_commit":8,"messageType":"COMMIT"}`, "mysql://u@h/db", "tailer: --from-debezium-offset: the offset is of another kind of database than mysql\n"},
+		{`{"file":"b.1","pos":4}`, "postgres://h/db", "tailer: --from-debezium-offset: the offset is of another kind of database than postgres, which --source-url names\n"},
+		{`{"lsn":8,"lsn_commit":8,"messageType":"COMMIT"}`, "mysql://u@h/db", "tailer: --from-debezium-offset: the offset is of another kind of database than mysql, which --source-url names\n"},
 	} {
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tailer-io/tailer/internal/outbox"
+	"github.com/tailer-io/tailer/internal/outboxtest"
 )
 
 // execute runs a command line with nobody at the terminal.
@@ -64,7 +65,12 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestEveryRefusalHasItsText(t *testing.T) {
+	outboxtest.Refusals(t, nil)
+}
+
 func TestWrongUsage(t *testing.T) {
+	const record = `{"version":1,"phase":"streaming","source":{"kind":"postgres","identity":"7/db"},"tables":["public.outbox"],"position":"0/16B3748"`
 	for _, c := range []struct {
 		args []string
 		want string
@@ -83,15 +89,42 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"checkpoint", "set", "0/1", "--now"}, "tailer: checkpoint set wants exactly one of POSITION, --now, --from-slot and --from-debezium-offset\n"},
 		{[]string{"checkpoint", "show", "--source-url=postgres://h/db", "--sink=stdout"},
 			"tailer: --checkpoint-file: is required with --sink stdout, which keeps no checkpoint without it\n"},
-		{[]string{"checkpoint", "set", "nonsense", "--source-url=postgres://h/db", "--kafka-brokers=k:1"}, "tailer: "},
-		{[]string{"run", "--source-url=postgres://h/db", "--sink=stdout", "--until=never"}, "tailer: --until: "},
+		{[]string{"checkpoint", "set", "nonsense", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: \"nonsense\" is no position\nhint: want an LSN such as 0/16B3748; or --now\n"},
+		{[]string{"checkpoint", "set", "0/0", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: \"0/0\" is no position\nhint: want an LSN such as 0/16B3748; or --now\n"},
+		{[]string{"checkpoint", "set", "0/16B3748", "--source-url=mariadb://u@h/db", "--kafka-brokers=k:1"},
+			"tailer: \"0/16B3748\" is no position\nhint: want a GTID position such as 0-1-42,1-7-100; or --now\n"},
+		{[]string{"checkpoint", "set", "--from-slot", "--source-url=mysql://u@h/db", "--kafka-brokers=k:1"},
+			"tailer: --from-slot: is for postgres:// only; mysql:// has no slot\n" +
+				"hint: want a GTID set such as 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23; with gtid_mode off, FILE:OFFSET such as binlog.000012:345; or --now\n"},
+		{[]string{"checkpoint", "set", "{}", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: the checkpoint record is not one of tailer's: \"{}\"\nhint: want a record as `tailer checkpoint show` prints it, or an LSN such as 0/16B3748\n"},
+		{[]string{"checkpoint", "set", `{"version":1,"phase":"snapshot"}`, "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: the record is of a first start that did not finish: it names no position\nhint: `tailer checkpoint reset` starts anew\n"},
+		{[]string{"checkpoint", "set", record + "}", "--source-url=mysql://u@h/db", "--kafka-brokers=k:1"},
+			"tailer: the record is of another kind of database: it is of postgres, and --source-url names mysql\n"},
+		{[]string{"checkpoint", "set", record + `,"open":{"txn":"7@0/16B3800","rows":2,"tables_hash":"x"}}`, "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: the record stands inside a transaction whose rows were counted for other tables\nhint: configure the same tables\n"},
+		{[]string{"checkpoint", "set", "--from-debezium-offset=/nowhere/offsets", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: --from-debezium-offset: cannot be read: open /nowhere/offsets: no such file or directory\n"},
+		{[]string{"checkpoint", "skip", "--source-url=postgres://h/db", "--kafka-brokers=k:1"}, "tailer: --id: is required: the id of the row at which it halted\n"},
+		{[]string{"checkpoint", "forget-table"}, "tailer: checkpoint forget-table wants one TABLE\n"},
+		{[]string{"run", "--source-url=postgres://h/db", "--sink=stdout", "--until=never"},
+			"tailer: --until: \"never\" is no position\nhint: allowed are now and an LSN such as 0/16B3748\n"},
+		{[]string{"plan", "--rows=ten"}, "tailer: --rows: \"ten\" is not a whole number\n"},
+		{[]string{"compare", "a", "b", "--slack=1d"}, "tailer: --slack: \"1d\" is not a duration such as 5ms, 15s, 1m or 24h\n"},
+		{[]string{"checkpoint", "set", "--now=today"}, "tailer: --now: \"today\" is not one of true, false\n"},
+		{[]string{"replay", "--source-url=postgres://h/db", "--sink=stdout"}, "tailer: --sink: is stdout: only Kafka keeps dead letters that can be read again\n"},
+		{[]string{"recover", "--where=true", "--table=orders", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
+			"tailer: --table: \"orders\" is not configured; configured are public.outbox\n"},
 		{[]string{"recover", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
 			"tailer: one of --where and --from-id is required, and only one: which rows? --where true means all\n"},
 		{[]string{"republish", "--where=true", "--from-id=1", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
 			"tailer: one of --where and --from-id is required, and only one: which rows? --where true means all\n"},
 		{[]string{"recover", "--where=true", "--source-url=postgres://h/db", "--sink=stdout"},
 			"tailer: --checkpoint-file: is required with --sink stdout, which keeps no checkpoint without it\n"},
-		{[]string{"republish", "--where=true", "--source-url=postgres://h/db", "--sink=stdout"}, "tailer: --sink: is stdout"},
+		{[]string{"republish", "--where=true", "--source-url=postgres://h/db", "--sink=stdout"}, "tailer: --sink: is stdout: rows are published again to Kafka only; `tailer plan` prints the newest\n"},
 		{[]string{"republish", "--where=true", "--topic=tailer-checkpoint.tailer-db", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
 			"tailer: --topic: tailer-checkpoint.tailer-db is tailer's own\n"},
 		{[]string{"teardown", "--source-url=postgres://h/db", "--kafka-brokers=k:1"},
@@ -102,8 +135,7 @@ func TestWrongUsage(t *testing.T) {
 			stderr = answer
 		}
 		lines := strings.SplitAfter(stderr, "\n")
-		exact := strings.HasSuffix(c.want, "\n")
-		if status != exitInvalid || stdout != "" || exact && stderr != c.want || !strings.HasPrefix(stderr, c.want) || len(lines) > 3 {
+		if status != exitInvalid || stdout != "" || stderr != c.want || len(lines) > 3 {
 			t.Errorf("%q: status %d, stdout %q, stderr %q, want %q", c.args, status, stdout, stderr, c.want)
 		}
 	}

@@ -69,10 +69,14 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	return &outbox.Invalid{Text: fmt.Sprintf("unknown command %q", name), Hint: hint}
 }
 
-// flagError makes an error about flags one of usage, and names the nearest
-// flag to one that is unknown.
+// flagError makes an error about flags one of usage: it says what a flag takes
+// whose value is wrong, and names the nearest flag to one that is unknown.
 func flagError(cmd *cobra.Command, err error) error {
 	bad := &outbox.Invalid{Text: err.Error(), Hint: "`" + cmd.CommandPath() + " --help` lists the flags"}
+	var wrong *pflag.InvalidValueError
+	if errors.As(err, &wrong) {
+		return &outbox.Invalid{Option: wrong.GetFlag().Name, Text: fmt.Sprintf("%q is not %s", wrong.GetValue(), flagForms[wrong.GetFlag().Value.Type()])}
+	}
 	var missing *pflag.NotExistError
 	if errors.As(err, &missing) {
 		var names []string
@@ -82,6 +86,12 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	}
 	return bad
+}
+
+// flagForms are what the flags of the commands take, by pflag's types; the
+// options' own are read by config.
+var flagForms = map[string]string{
+	"bool": "one of true, false", "int": "a whole number", "duration": "a duration such as 5ms, 15s, 1m or 24h", "stringSlice": "a list with commas between",
 }
 
 // noArguments refuses arguments.

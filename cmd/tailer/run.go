@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime/debug"
 
@@ -42,7 +43,7 @@ func (a *app) run(cmd *cobra.Command) error {
 	}
 	if cfg.Until != "" && cfg.Until != "now" {
 		if _, err := p.source.ParsePosition(cfg.Until); err != nil {
-			return &outbox.Invalid{Option: "until", Text: err.Error(), Hint: "allowed are now and " + p.source.Example()}
+			return &outbox.Invalid{Option: "until", Text: fmt.Sprintf("%q is no position", cfg.Until), Hint: "allowed are now and " + p.source.Example()}
 		}
 	}
 	if os.Getenv("GOGC") == "" {

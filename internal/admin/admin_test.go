@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tailer-io/tailer/internal/outbox"
+	"github.com/tailer-io/tailer/internal/outboxtest"
 	"github.com/tailer-io/tailer/internal/pipeline"
 )
 
@@ -182,12 +183,15 @@ func start(t *testing.T, headers time.Duration) *Server {
 	return s
 }
 
+func TestEveryRefusalHasItsText(t *testing.T) { outboxtest.Refusals(t, nil) }
+
 func TestAddressTaken(t *testing.T) {
-	s := start(t, headerTimeout)
-	err := New(Config{Addr: s.Addr().String()}, healthy(), prometheus.NewRegistry(), slog.New(slog.DiscardHandler)).Listen()
+	addr := start(t, headerTimeout).Addr().String()
+	err := New(Config{Addr: addr}, healthy(), prometheus.NewRegistry(), slog.New(slog.DiscardHandler)).Listen()
+	want := "--http-addr: cannot listen: listen tcp " + addr + ": bind: address already in use; choose another address, or \"\" to switch the server off"
 	var bad *outbox.Invalid
-	if !errors.As(err, &bad) || bad.Option != "http-addr" {
-		t.Errorf("got %v", err)
+	if !errors.As(err, &bad) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

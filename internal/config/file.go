@@ -41,10 +41,13 @@ func parseFile(path string, data []byte) (*file, error) {
 	f := &file{path: path, settings: settings{}}
 	root, err := document(data)
 	if err != nil {
-		return nil, invalid("config", "%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, invalid("config", "%s: %s", path, err)
 	}
 	if root == nil {
 		return f, nil
+	}
+	if root.Kind != yaml.MappingNode { // and is perhaps a secret: it is not shown
+		return nil, f.bad(root.Line, "the file is not a mapping of keys to values")
 	}
 	known := []string{tablesKey}
 	for i := range options {
@@ -69,11 +72,13 @@ func document(data []byte) (*yaml.Node, error) {
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		if err = dec.Decode(&second); err == nil {
+			return nil, fmt.Errorf("line %d: a second document begins, and only one is allowed", second.Line)
+		}
 	}
-	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("line %d: a second document begins; only one is allowed", second.Line)
+	if !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if len(doc.Content) == 0 || isNull(doc.Content[0]) {
 		return nil, nil
@@ -84,13 +89,13 @@ func document(data []byte) (*yaml.Node, error) {
 // eachKey calls do for each key of a mapping, all of which must be known.
 func (f *file) eachKey(n *yaml.Node, what string, known []string, do func(string, *yaml.Node) error) error {
 	if n.Kind != yaml.MappingNode {
-		return f.bad(n.Line, "%s is not a mapping of keys to values", what)
+		return f.bad(n.Line, "%s: %s is not a mapping of keys to values", what, shown(n))
 	}
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		if value.Kind == yaml.AliasNode {
-			value = value.Alias
+		key, value := n.Content[i], named(n.Content[i+1])
+		if key.Kind != yaml.ScalarNode {
+			return f.bad(key.Line, "%s: %s is not a key", what, shown(key))
 		}
 		if !contains(known, key.Value) {
 			err := f.bad(key.Line, "unknown key %q", key.Value)
@@ -122,15 +127,15 @@ func (f *file) readOption(o *option, n *yaml.Node) error {
 		s.values = o.split(n.Value)
 	case n.Kind == yaml.SequenceNode && o.isList():
 		for _, item := range n.Content {
-			if item.Kind != yaml.ScalarNode {
-				return f.bad(item.Line, "%s is a list of plain values", o.name)
+			if item = named(item); item.Kind != yaml.ScalarNode {
+				return f.bad(item.Line, "%s: %s is not a plain value", o.name, shown(item))
 			}
 			s.values = append(s.values, item.Value)
 		}
 	case o.isList():
-		return f.bad(n.Line, "%s is a list of plain values", o.name)
+		return f.bad(n.Line, "%s: %s is not a list of plain values", o.name, shown(n))
 	default:
-		return f.bad(n.Line, "%s is one plain value", o.name)
+		return f.bad(n.Line, "%s: %s is not one plain value", o.name, shown(n))
 	}
 	f.settings[o.name] = s
 	return nil
@@ -138,6 +143,28 @@ func (f *file) readOption(o *option, n *yaml.Node) error {
 
 func (f *file) bad(line int, format string, args ...any) *outbox.Invalid {
 	return invalid("config", "%s:%d: %s", f.path, line, fmt.Sprintf(format, args...))
+}
+
+// named is what an alias stands for, and every other node itself.
+func named(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// shown is a node for people, who want to know what is wrong with it.
+func shown(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		if len(n.Content) == 0 {
+			return "an empty list"
+		}
+		return "a list"
+	}
+	return fmt.Sprintf("%q", n.Value)
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

@@ -119,6 +119,9 @@ func (c *Config) readTables(f *file, set settings) error {
 		if err != nil {
 			return f.bad(e.line, "table %s", err)
 		}
+		if contains(c.TableNames(), t.String()) {
+			return f.bad(e.line, "table %s is given twice", t)
+		}
 		t.Mapping, t.CleanupColumn = e.mapping, e.cleanup
 		c.Tables = append(c.Tables, t)
 	}

@@ -72,6 +72,7 @@ func TestBadPresets(t *testing.T) {
 		{[]string{"--cloudevents-source=/a", "--preset=eventuate"}, "--cloudevents-source: is for --preset cloudevents only"},
 		{[]string{"--preset=eventuate", "--outbox-id=281474976710656"}, `--outbox-id: "281474976710656" is not a whole number from 0 to 281474976710655`},
 		{[]string{"--preset=eventuate", "--outbox-id=-1"}, `--outbox-id: "-1" is not a whole number from 0 to 281474976710655`},
+		{[]string{"--preset=eventuate", "--outbox-id=one"}, `--outbox-id: "one" is not a whole number from 0 to 281474976710655`},
 		{[]string{"--preset=eventuate", "--outbox-id=1", "--outbox-table=a.message70000"}, "--outbox-table: a.message70000: the number of a shard is at most 65535"},
 		{[]string{"--preset=eventuate", "--config=" + mapped},
 			"--config: t.yaml:3: table a.message has a mapping, and --preset eventuate has its own: only the key table is allowed"},

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -30,9 +29,10 @@ type tableEntry struct {
 func (f *file) readTables(n *yaml.Node) error {
 	f.tablesLine = n.Line
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		return f.bad(n.Line, "%s is a list of tables, each with table and columns", tablesKey)
+		return f.bad(n.Line, "%s: %s is not a list of tables, each with table and columns", tablesKey, shown(n))
 	}
 	for _, item := range n.Content {
+		item = named(item)
 		t := tableEntry{line: item.Line}
 		err := f.eachKey(item, "an element of "+tablesKey, tableKeys, func(key string, value *yaml.Node) error {
 			return f.readTable(&t, key, value)
@@ -180,7 +180,7 @@ func (f *file) types(m *mapping.Table, n *yaml.Node) error {
 // name reads a scalar that is not empty, text one that may be.
 func (f *file) name(n *yaml.Node, key string, to *string) error {
 	if n.Kind != yaml.ScalarNode || n.Value == "" {
-		return f.bad(n.Line, "%s is a name", key)
+		return f.bad(n.Line, "%s: %s is not a name", key, shown(n))
 	}
 	*to = n.Value
 	return nil
@@ -188,7 +188,7 @@ func (f *file) name(n *yaml.Node, key string, to *string) error {
 
 func (f *file) text(n *yaml.Node, key string, to *string) error {
 	if n.Kind != yaml.ScalarNode {
-		return f.bad(n.Line, "%s is a text", key)
+		return f.bad(n.Line, "%s: %s is not a text", key, shown(n))
 	}
 	*to = n.Value
 	return nil
@@ -217,20 +217,13 @@ func choose[T ~string](f *file, n *yaml.Node, key string, allowed []T, to *T) er
 	return nil
 }
 
-func shown(n *yaml.Node) string {
-	if n.Kind != yaml.ScalarNode {
-		return "a list or a mapping"
-	}
-	return fmt.Sprintf("%q", n.Value)
-}
-
 // each calls do for every element of a list.
 func (f *file) each(n *yaml.Node, key string, do func(*yaml.Node) error) error {
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		return f.bad(n.Line, "%s is a list", key)
+		return f.bad(n.Line, "%s: %s is not a list of one or more", key, shown(n))
 	}
 	for _, item := range n.Content {
-		if err := do(item); err != nil {
+		if err := do(named(item)); err != nil {
 			return err
 		}
 	}

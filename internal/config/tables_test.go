@@ -60,6 +60,24 @@ tables:
 	}
 }
 
+// An alias is what it stands for, in lists too.
+func TestAliases(t *testing.T) {
+	path := write(t, "t.yaml", `
+kafka-brokers: [&k "k1:9092", *k]
+tables:
+  - {table: app.first, headers: [&h {column: type}]}
+  - {table: app.second, headers: [*h]}
+`)
+	c := mustLoad(t, []string{"--config", path, "--source-url", testURL}, nil)
+	header := mapping.Table{Headers: []mapping.Header{{Column: "type"}}}
+	want := []Table{{Schema: "app", Name: "first", Mapping: header}, {Schema: "app", Name: "second", Mapping: header}}
+	if !reflect.DeepEqual(c.Tables, want) || !reflect.DeepEqual(c.KafkaBrokers, []string{"k1:9092", "k1:9092"}) {
+		t.Errorf("got %+v, %q", c.Tables, c.KafkaBrokers)
+	}
+	_, err := parseFile("t.yaml", []byte("tables: &a [*a]\n"))
+	wantInvalid(t, err, "--config: t.yaml:1: an element of tables: a list is not a mapping of keys to values")
+}
+
 func TestBadTables(t *testing.T) {
 	for _, c := range []struct{ name, key, want string }{
 		{"format", "formats: {value: avro}", `--config: t.yaml:2: value: "avro" is not one of text, string, json, json-schema, bytes, bytes-or-json, bytes-or-json-schema`},
@@ -67,13 +85,25 @@ func TestBadTables(t *testing.T) {
 		{"mode", "types: {time: exact}", `--config: t.yaml:2: time: "exact" is not one of adaptive, adaptive_time_microseconds, microseconds, nanoseconds, isostring, connect`},
 		{"boolean", "expand-json: yes", `--config: t.yaml:2: expand-json: "yes" is not one of true, false`},
 		{"missing", "missing-columns: warn", `--config: t.yaml:2: missing-columns: "warn" is not one of error, ignore`},
-		{"headers", "headers: {column: a}", "--config: t.yaml:2: headers is a list"},
+		{"format list", "formats: {key: [text]}", "--config: t.yaml:2: key: a list is not one of text, string, json, json-schema, bytes, bytes-or-json, bytes-or-json-schema"},
+		{"formats", "formats: json", `--config: t.yaml:2: formats: "json" is not a mapping of keys to values`},
+		{"binary mode", "types: {binary: octal}", `--config: t.yaml:2: binary: "octal" is not one of bytes, base64, base64-url-safe, hex`},
+		{"decimal mode", "types: {decimal: float}", `--config: t.yaml:2: decimal: "float" is not one of precise, string, double`},
+		{"unsigned mode", "types: {unsigned-bigint: int}", `--config: t.yaml:2: unsigned-bigint: "int" is not one of long, precise`},
+		{"no headers", "headers: []", "--config: t.yaml:2: headers: an empty list is not a list of one or more"},
+		{"header", "headers: [type]", `--config: t.yaml:2: an element of headers: "type" is not a mapping of keys to values`},
+		{"attribute", "attributes: [{name: a, colum: b}]", `--config: t.yaml:2: unknown key "colum"; did you mean column? allowed are name, column, value, meta`},
+		{"envelope", "envelope: type", `--config: t.yaml:2: envelope: "type" is not a list of one or more`},
+		{"envelope key", "envelope: [{column: a, place: b}]", `--config: t.yaml:2: unknown key "place"; allowed are name, column`},
+		{"key", "key: {a: b}", "--config: t.yaml:2: key: a mapping is not a name"},
+		{"empty topic", "topic: ''", `--config: t.yaml:2: topic: "" is not a name`},
+		{"headers", "headers: {column: a}", "--config: t.yaml:2: headers: a mapping is not a list of one or more"},
 		{"header key", "headers: [{colum: a}]", `--config: t.yaml:2: unknown key "colum"; did you mean column? allowed are name, column, value, meta`},
 		{"topic", "topic: {pattern: a}", `--config: t.yaml:2: unknown key "pattern"; allowed are regex, replacement`},
-		{"topic list", "topic: [a]", "--config: t.yaml:2: topic is not a mapping of keys to values"},
-		{"no columns", "uuid-columns: id", "--config: t.yaml:2: uuid-columns is a list"},
-		{"no column", "uuid-columns: [[id]]", "--config: t.yaml:2: an element of uuid-columns is a name"},
-		{"replacement", "topic: {replacement: [a]}", "--config: t.yaml:2: replacement is a text"},
+		{"topic list", "topic: [a]", "--config: t.yaml:2: topic: a list is not a mapping of keys to values"},
+		{"no columns", "uuid-columns: id", `--config: t.yaml:2: uuid-columns: "id" is not a list of one or more`},
+		{"no column", "uuid-columns: [[id]]", "--config: t.yaml:2: an element of uuid-columns: a list is not a name"},
+		{"replacement", "topic: {replacement: [a]}", "--config: t.yaml:2: replacement: a list is not a text"},
 	} {
 		_, err := parseFile("t.yaml", []byte("tables:\n- {table: a.b, "+c.key+"}\n"))
 		if err == nil || err.Error() != c.want {

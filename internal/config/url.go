@@ -54,6 +54,12 @@ func scheme(s string) string {
 	return before
 }
 
+// isScheme reports whether s has the form of one: only that may be shown. Where
+// there is no URL, what stands before "://" may be anything, a password too.
+func isScheme(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789+.-") == ""
+}
+
 // kindOf is the kind of the source that a URL's scheme names, "" for none.
 func kindOf(s string) outbox.Kind {
 	switch scheme(s) {

@@ -50,7 +50,7 @@ func (c *Config) validate(cmd Command, set settings) error {
 	case c.KafkaTransactionTimeout < time.Second || c.KafkaTransactionTimeout > time.Hour:
 		return invalid("kafka-transaction-timeout", "%s is not between 1s and 1h", c.KafkaTransactionTimeout)
 	case c.HTTPAddr == "" && cmd == Status:
-		return invalid("http-addr", "is empty, so there is no server to ask")
+		return invalid("http-addr", "is empty, so there is no server to ask; give it as the running tailer has it")
 	case c.HTTPAddr != "" && !isAddress(c.HTTPAddr, true):
 		return invalid("http-addr", "%q is not host:port, :port or empty", c.HTTPAddr)
 	}
@@ -61,7 +61,7 @@ func (c *Config) validateSource(set settings) error {
 	switch s := scheme(c.SourceURL); {
 	case c.SourceURL == "":
 		return invalid("source-url", "is required, for example postgres://user@host:5432/database or mysql://user@host:3306/database")
-	case s == "":
+	case !isScheme(s):
 		return invalid("source-url", "is not a URL; allowed is postgres://user@host:5432/database or mysql://user@host:3306/database")
 	case c.SourceKind() == "":
 		return invalid("source-url", "scheme %q is not one of postgres, postgresql, mysql, mariadb", s)
@@ -81,14 +81,12 @@ func (c *Config) validateSource(set settings) error {
 		return invalid("pg-publication", "is for postgres:// only; %s:// needs no publication", s)
 	case c.isBinlog() && c.SlotWALUnreadyBytes != 0:
 		return invalid("slot-wal-unready-bytes", "is for postgres:// only; %s:// keeps no log for anybody", s)
-	case c.SlotWALUnreadyBytes < 0:
-		return invalid("slot-wal-unready-bytes", "%s is less than 0", c.SlotWALUnreadyBytes)
 	case !c.isBinlog() && c.MySQLServerID != 0:
 		return invalid("mysql-server-id", "is for mysql:// and mariadb:// only")
 	case strings.Trim(c.PgSlot, slotBytes) != "" || len(c.PgSlot) > maxIdentifier:
 		return invalid("pg-slot", "%q is not 1 to %d of a-z, 0-9 and underscore", c.PgSlot, maxIdentifier)
 	case len(c.PgPublication) > maxIdentifier || strings.ContainsRune(c.PgPublication, 0):
-		return invalid("pg-publication", "%q is longer than %d bytes", c.PgPublication, maxIdentifier)
+		return invalid("pg-publication", "%q is not 1 to %d bytes without a NUL", c.PgPublication, maxIdentifier)
 	}
 	for i, t := range c.Tables {
 		if contains(c.TableNames()[:i], t.String()) {
@@ -134,7 +132,7 @@ func (c *Config) validateSink() error {
 	case !isName(c.DeadLetterTopic, maxTopic):
 		return invalid("dead-letter-topic", "%q is not 1 to %d %s", c.DeadLetterTopic, maxTopic, legalName)
 	case c.DeadLetterTopic == c.CheckpointTopic:
-		return invalid("dead-letter-topic", "%s is the checkpoint topic", c.DeadLetterTopic)
+		return invalid("dead-letter-topic", "%s is the checkpoint topic already; each needs a topic of its own", c.DeadLetterTopic)
 	case !kafka && c.CheckpointFile == "" && c.RequireCheckpoint:
 		return invalid("require-checkpoint", "is not allowed with --sink stdout without --checkpoint-file, which keeps none")
 	case !kafka && len(c.KafkaBrokers) > 0:
@@ -150,7 +148,7 @@ func (c *Config) validateCleanup() error {
 	case c.Sink != SinkKafka && c.CheckpointFile == "":
 		return invalid("cleanup", "is not allowed with --sink stdout without --checkpoint-file: no checkpoint says what was published")
 	case c.CleanupAfter < 0:
-		return invalid("cleanup-after", "%s is negative", c.CleanupAfter)
+		return invalid("cleanup-after", "%s is negative; 0 deletes rows as soon as they are published", c.CleanupAfter)
 	}
 	for _, t := range c.Tables {
 		if c.CleanupAfter > 0 && t.CleanupColumn == "" {

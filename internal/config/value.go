@@ -70,7 +70,7 @@ func (o *option) parse(c *Config, values []string) error {
 		return &outbox.Invalid{Option: o.name, Text: fmt.Sprintf("%q is %s", last, what)}
 	}
 	if len(o.allowed) > 0 && !slices.Contains(o.allowed, last) {
-		return bad("not one of " + strings.Join(o.allowed, ", "))
+		return bad("not one of " + strings.TrimPrefix(strings.Join(o.allowed, ", "), ", ")) // which may begin with none
 	}
 	switch p := o.field(c).(type) {
 	case *string:
@@ -85,7 +85,7 @@ func (o *option) parse(c *Config, values []string) error {
 	case *time.Duration:
 		d, err := time.ParseDuration(last)
 		if err != nil {
-			return bad("not a duration such as 5ms, 15s or 1m")
+			return bad("not a duration such as 5ms, 15s, 1m or 24h")
 		}
 		*p = d
 	case *Size:

@@ -14,7 +14,7 @@ func TestMySQLConnector(t *testing.T) {
 	r, err := Debezium([]byte(`{"connector.class": "io.debezium.connector.mysql.MySqlConnector", "name": "shop-outbox",
 "database.hostname": "db.example", "database.port": "3307", "database.user": "debezium", "database.password": "s3cret",
 "database.server.id": "184054", "database.include.list": "shop", "table.include.list": "shop.outbox,billing\\.outbox",
-"database.ssl.mode": "verify_ca", "topic.prefix": "dbz", "bigint.unsigned.handling.mode": "precise", "time.precision.mode": "connect",
+"database.ssl.mode": "verify_ca", "database.ssl.truststore": "/t.jks", "topic.prefix": "dbz", "bigint.unsigned.handling.mode": "precise", "time.precision.mode": "connect",
 "schema.history.internal.kafka.topic": "history", "include.schema.changes": "false", "snapshot.mode": "no_data",
 "transforms.outbox.table.fields.additional.placement": "type:envelope",`+mysqlRouter+`}`), Options{})
 	if err != nil || len(r.Lost) > 0 {
@@ -41,7 +41,8 @@ tables:
 		t.Errorf("got\n%s\nwant\n%s", body, want)
 	}
 	notes := []string{"database.password: it is not repeated; give it by --source-password-file or TAILER_SOURCE_URL",
-		"database.server.id=184054: tailer derives one of its own, so that both may run side by side; mysql-server-id sets it"}
+		"database.server.id=184054: tailer derives one of its own, so that both may run side by side; mysql-server-id sets it",
+		"database.ssl.truststore=/t.jks: give its authorities as a PEM file, in ssl-ca of source-url"}
 	if !slices.Equal(r.Notes, notes) {
 		t.Errorf("notes: %q", r.Notes)
 	}

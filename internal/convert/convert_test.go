@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tailer-io/tailer/internal/outboxtest"
 )
 
 const whole = `{"name": "orders-outbox", "config": {
@@ -145,6 +147,10 @@ func TestLost(t *testing.T) {
 			"value.converter.decimal.format=NUMERIC: numbers are written in base64"},
 		{`"value.converter": "io.debezium.converters.BinaryDataConverter", "value.converter.delegate.converter.type": "x.Own"`,
 			"value.converter.delegate.converter.type=x.Own: there is no such format"},
+		{`"value.converter.charset": "latin1"`, "value.converter.charset=latin1: the format has no such setting"},
+		{`"header.converter": "io.debezium.converters.BinaryDataConverter"`, "header.converter=io.debezium.converters.BinaryDataConverter: there is no such format"},
+		{`"header.converter": "org.apache.kafka.connect.converters.ByteArrayConverter"`,
+			"header.converter=org.apache.kafka.connect.converters.ByteArrayConverter: there is no such format"},
 		{`"table.include.list": "public.outbox_.*"`, "table.include.list=public.outbox_.*: it is a pattern; name the tables with --outbox-table"},
 		{`"transforms.outbox.table.fields.additional.placement": "type"`,
 			`table.fields.additional.placement: "type" has no place; Debezium refuses it at start`},
@@ -196,6 +202,14 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// Debezium Server publishes elsewhere, too.
+func TestOtherSink(t *testing.T) {
+	r, err := Debezium([]byte("debezium.sink.type=kinesis\n"), Options{})
+	if want := "debezium.sink.type=kinesis: tailer publishes to Kafka"; err != nil || !slices.Contains(r.Lost, want) {
+		t.Errorf("%v, lost %q, want %s", err, r.Lost, want)
+	}
+}
+
 func TestWorkerAndTables(t *testing.T) {
 	connector := []byte(`{"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "table.include.list": "public.outbox_.*",
 "topic.prefix": "shop", "key.converter": "org.apache.kafka.connect.storage.StringConverter", "transforms": "outbox",
@@ -221,8 +235,16 @@ func TestWorkerAndTables(t *testing.T) {
 	}
 }
 
+func TestEveryRefusalHasItsText(t *testing.T) {
+	outboxtest.Refusals(t, map[string]int{"lose": 0, "note": 0, "fail": 0, "Errorf": 0, "New": 0})
+}
+
 func TestUnreadable(t *testing.T) {
 	for in, want := range map[string]string{
+		"\xff=1": "it is no UTF-8",
+		"[{}]":   "it is a list: wanted is one connector",
+		"{} {}":  "more than one JSON object is in it: wanted is one connector",
+		`{"error_code": 404, "message": "Connector shop not found"}`: "it is an error of Kafka Connect: Connector shop not found",
 		"":          "it holds no options",
 		"{":         "it is no JSON: unexpected EOF",
 		`{"a": {}}`: "the value of a is no text",
@@ -232,6 +254,10 @@ func TestUnreadable(t *testing.T) {
 		if _, err := Debezium([]byte(in), Options{}); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", in, err, want)
 		}
+	}
+	const worker = "the worker's file: it is no JSON: unexpected EOF"
+	if _, err := Debezium([]byte(whole), Options{Worker: []byte("{")}); err == nil || err.Error() != worker {
+		t.Errorf("%v, want %s", err, worker)
 	}
 }
 

@@ -16,8 +16,12 @@ func read(data []byte) (map[string]string, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("it is no UTF-8")
 	}
-	if data = bytes.TrimPrefix(data, []byte("\ufeff")); bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	switch begin := bytes.TrimSpace(data); {
+	case bytes.HasPrefix(begin, []byte("{")):
 		return readJSON(data)
+	case bytes.HasPrefix(begin, []byte("[")):
+		return nil, errors.New("it is a list: wanted is one connector")
 	}
 	return readProperties(data)
 }
@@ -28,6 +32,12 @@ func readJSON(data []byte) (map[string]string, error) {
 	var top map[string]any
 	if err := dec.Decode(&top); err != nil {
 		return nil, fmt.Errorf("it is no JSON: %w", err)
+	}
+	if dec.More() {
+		return nil, errors.New("more than one JSON object is in it: wanted is one connector")
+	}
+	if message, ok := top["message"].(string); ok && top["error_code"] != nil {
+		return nil, fmt.Errorf("it is an error of Kafka Connect: %s", message)
 	}
 	options := map[string]string{}
 	if config, ok := top["config"].(map[string]any); ok {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -30,6 +31,10 @@ func File(path string) Password {
 		data, err := os.ReadFile(path)
 		if err == nil && trim(data) == "" {
 			err = errEmpty
+		}
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			err = at.Err // the path is named already
 		}
 		if err != nil {
 			return "", fmt.Errorf("read password file %s: %w", path, err)

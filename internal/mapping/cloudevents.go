@@ -24,6 +24,9 @@ type CloudEvents struct {
 // metaKey as Header.Meta is the message's key.
 const metaKey = "key"
 
+// attributeTime is the attribute that is no text but a time.
+const attributeTime = "time"
+
 // eventHeader are the headers of attributes that are not named ce_ and the
 // attribute (section 3.2.3 of the binding).
 var eventHeader = map[string]string{"datacontenttype": "content-type"}
@@ -82,9 +85,11 @@ func (t *table) placeAttributes() error {
 			continue
 		}
 		if a.Value != "" {
-			if err := checkText(a.Name, []byte(a.Value)); err != nil {
+			v, err := constant(a.Name, a.Value)
+			if err != nil {
 				return t.invalid("attributes", "%s %s: %q", a.Name, err, a.Value)
 			}
+			a.Value = v
 		}
 		t.attributes = append(t.attributes, attribute{a, required, t.want(a.Column, false)})
 	}
@@ -109,8 +114,20 @@ func (t *table) checkAttribute(i int, a Header) error {
 		return t.invalid("attributes", "%s has more than one of column, value, meta", a.Name)
 	case a.Meta != "" && a.Meta != MetaPosition && a.Meta != MetaOrdinal:
 		return t.invalid("attributes", "meta %q is not one of position, ordinal", a.Meta)
+	case a.Name == attributeTime && a.Meta != "":
+		return t.invalid("attributes", "time is no %s; allowed are column and value", a.Meta)
 	}
 	return nil
+}
+
+// constant is the value of an attribute that is the same for all rows, as it is
+// written: a time in the one form that there is.
+func constant(name, value string) (string, error) {
+	if err := checkText(name, []byte(value)); err != nil || name != attributeTime {
+		return value, err
+	}
+	text, err := appendRFC3339(nil, []byte(value))
+	return string(text), err
 }
 
 // isAttributeName checks the form of names, see section Naming Conventions of
@@ -179,9 +196,9 @@ func (m *Mapper) attributeForm(t *table, c *outbox.Column, name string) (f attri
 	case "timestamp", "timestamptz", "datetime", "date":
 		return readTime, true
 	case "bool":
-		return readBool, name != "time"
+		return readBool, name != attributeTime
 	}
-	if name != "time" {
+	if name != attributeTime {
 		return readText, t.isUUID(c.Name) || !m.cfg.Source.Hex(columnOf(c)) && !m.cfg.Source.Binary(columnOf(c))
 	}
 	switch c.Type {

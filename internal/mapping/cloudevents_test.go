@@ -50,6 +50,7 @@ func TestCloudEvents(t *testing.T) {
 			map[string]any{"at": nil, "n": nil, "yes": "f"}, topic + `"{\"a\": 1}" ` + eventStart + subject + key + json + ` ce_flag="false"`},
 		{"time of milliseconds", attributes(Header{Name: "time", Column: "ms"}), nil, topic + `"{\"a\": 1}" ` + eventStart + subject + key + json + ` ce_time="2024-02-29T12:34:56.789Z"`},
 		{"time of text", attributes(Header{Name: "time", Column: "stamp"}), nil, topic + `"{\"a\": 1}" ` + eventStart + subject + key + json + ` ce_time="2024-02-29T12:34:56+02:00"`},
+		{"time of a constant", attributes(Header{Name: "time", Value: "2024-02-29 12:34:56+02"}), nil, topic + `"{\"a\": 1}" ` + eventStart + subject + key + json + ` ce_time="2024-02-29T12:34:56+02:00"`},
 		{"other headers", withHeaders, map[string]any{"trace": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, topic + `"{\"a\": 1}" ` + eventStart + subject + key + json +
 			` traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" id="i-1" n="5"`},
 		{"uuid", uuid, nil, topic + `"{\"a\": 1}" ` + strings.Replace(eventStart, "i-1", "61626364-6566-6768-696a-6b6c6d6e6f70", 1) + subject + key + json},
@@ -116,26 +117,32 @@ func TestCloudEventsPoison(t *testing.T) {
 }
 
 func TestBadAttributes(t *testing.T) {
-	const at = "tables: public.outbox: attributes: "
+	const at = "tables: public.outbox: "
 	for _, c := range []struct {
 		table Table
 		want  string
 	}{
-		{attributes(Header{Value: "x"}), at + "number 1 has no name"},
-		{attributes(Header{Name: "my-name", Value: "x"}), at + `the name "my-name" is not made of a to z and 0 to 9`},
-		{attributes(Header{Name: "specversion", Value: "1.0"}), at + "specversion cannot be set"},
-		{attributes(Header{Name: "data", Column: "n"}), at + "data cannot be set"},
-		{attributes(Header{Name: "a", Column: "n", Value: "x"}), at + "a has more than one of column, value, meta"},
-		{attributes(Header{Name: "source"}), at + "source has no value, and every CloudEvent needs it"},
-		{Table{CloudEvents: &CloudEvents{}}, at + "source has no value, and every CloudEvent needs it"},
-		{Table{CloudEvents: &CloudEvents{Source: "{x}"}}, at + `source is no URI reference: "{x}"`},
-		{attributes(Header{Name: "a", Value: "x"}, Header{Name: "a", Value: "y"}), at + "a is there twice"},
-		{attributes(Header{Name: "a", Meta: "key"}), at + `meta "key" is not one of position, ordinal`},
-		{attributes(Header{Name: "source", Value: "a b"}), at + `source is no URI reference: "a b"`},
+		{attributes(Header{Value: "x"}), at + "attributes: number 1 has no name"},
+		{attributes(Header{Name: "my-name", Value: "x"}), at + `attributes: the name "my-name" is not made of a to z and 0 to 9`},
+		{attributes(Header{Name: "specversion", Value: "1.0"}), at + "attributes: specversion cannot be set"},
+		{attributes(Header{Name: "data", Column: "n"}), at + "attributes: data cannot be set"},
+		{attributes(Header{Name: "a", Column: "n", Value: "x"}), at + "attributes: a has more than one of column, value, meta"},
+		{attributes(Header{Name: "source"}), at + "attributes: source has no value, and every CloudEvent needs it"},
+		{Table{CloudEvents: &CloudEvents{}}, at + "attributes: source has no value, and every CloudEvent needs it"},
+		{Table{CloudEvents: &CloudEvents{Source: "{x}"}}, at + `attributes: source is no URI reference: "{x}"`},
+		{attributes(Header{Name: "a", Value: "x"}, Header{Name: "a", Value: "y"}), at + "attributes: a is there twice"},
+		{attributes(Header{Name: "a", Meta: "key"}), at + `attributes: meta "key" is not one of position, ordinal`},
+		{attributes(Header{Name: "source", Value: "a b"}), at + `attributes: source is no URI reference: "a b"`},
 		{attributes(Header{Name: "datacontenttype", Value: "application/cloudevents+json"}), at +
-			`datacontenttype is the media type of a structured event, and this is none: "application/cloudevents+json"`},
-		{attributes(Header{Name: "a", Column: "b"}), at + `column "b" is of type bytea, which makes no a`},
-		{attributes(Header{Name: "time", Column: "n"}), at + `column "n" is of type int4, which makes no time`},
+			`attributes: datacontenttype is the media type of a structured event, and this is none: "application/cloudevents+json"`},
+		{attributes(Header{Name: "datacontenttype", Value: "json"}), at + `attributes: datacontenttype is no media type: "json"`},
+		{attributes(Header{Name: "dataschema", Value: "orders"}), at + `attributes: dataschema is no URI with a scheme: "orders"`},
+		{attributes(Header{Name: "time", Value: "now"}), at + `attributes: time is no date and time from the year 1 to 9999 that RFC 3339 can write: "now"`},
+		{attributes(Header{Name: "a", Value: "x\x00"}), at +
+			`attributes: a is no text that a CloudEvent may have: it is not UTF-8, or holds control characters or noncharacters: "x\x00"`},
+		{attributes(Header{Name: "time", Meta: MetaPosition}), at + "attributes: time is no position; allowed are column and value"},
+		{attributes(Header{Name: "a", Column: "b"}), at + `attributes: column "b" is of type bytea, which makes no a`},
+		{attributes(Header{Name: "time", Column: "n"}), at + `attributes: column "n" is of type int4, which makes no time`},
 	} {
 		if _, err := order().run(t, c.table); err == nil || err.Error() != c.want {
 			t.Errorf("got\n %v, want\n %s", err, c.want)

@@ -32,7 +32,7 @@ func newRegex(pattern, replacement string) (*regex, error) {
 		return nil, fmt.Errorf("regex: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
 	if r.whole, err = regexp.Compile(`\A(?:` + translated + `)\z`); err != nil {
-		return nil, fmt.Errorf("regex: %w", err)
+		return nil, fmt.Errorf("regex: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
 	r.parts, err = parseReplacement(replacement, r.first)
 	return r, err

@@ -75,7 +75,7 @@ func TestBadMySQLTables(t *testing.T) {
 		{"version", Table{SchemaVersion: "tiny", Envelope: []Field{{Column: "v"}}, ValueFormat: FormatJSON},
 			`tables: public.outbox: columns.schema-version: column "tiny" is of type tinyint; allowed is int`},
 		{"adaptive", Table{ValueFormat: FormatJSON, Payload: "at", Modes: connect.Modes{Time: "adaptive"}},
-			`tables: public.outbox: formats.value: type datetime of column "at" adaptive is no mode of times for MySQL and MariaDB; adaptive_time_microseconds is their default; text is the format that takes every type`},
+			`tables: public.outbox: formats.value: type datetime of column "at" has no form with types: {time: adaptive}, which is for PostgreSQL; adaptive_time_microseconds is the default here; text is the format that takes every type`},
 	} {
 		if _, err := binaryOrder().runOn(t, connect.MySQL, c.table); err == nil || err.Error() != c.want {
 			t.Errorf("%s: got\n %v, want\n %s", c.name, err, c.want)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tailer-io/tailer/internal/mapping/connect"
 	"github.com/tailer-io/tailer/internal/outbox"
+	"github.com/tailer-io/tailer/internal/outboxtest"
 )
 
 // world maps rows given as "column type" -> value; a value of nil is NULL. The
@@ -191,6 +192,8 @@ func TestMorePoison(t *testing.T) {
 			"column b is not in the hex form that the server was asked for"},
 		{"money", Table{HeaderFormat: FormatSimple, Headers: []Header{{Column: "amount"}}}, map[string]any{"amount": "1.234,50 €"},
 			"column amount is no amount of money as the locale C has it, such as -$1,234.50: lc_monetary of the session is another"},
+		{"version", Table{ValueFormat: FormatJSONSchema, SchemaVersion: "v", Envelope: []Field{{Column: "n"}}}, map[string]any{"v": "soon"},
+			`column v is no version: "soon"`},
 		{"array", Table{HeaderFormat: FormatSimple, Headers: []Header{{Column: "list"}}}, map[string]any{"list": "{{1},{2}}"},
 			"column list is no array of one dimension"},
 	} {
@@ -208,6 +211,10 @@ func TestMorePoison(t *testing.T) {
 			t.Errorf("%s: got\n %s, want\n %s", c.name, got, c.want)
 		}
 	}
+}
+
+func TestEveryRefusalHasItsText(t *testing.T) {
+	outboxtest.Refusals(t, map[string]int{"invalid": 1, "Errorf": 0, "New": 0})
 }
 
 func TestBadMappings(t *testing.T) {
@@ -262,6 +269,10 @@ func TestBadMappings(t *testing.T) {
 		{"twice", Table{ValueFormat: FormatJSON, Envelope: []Field{{Column: "n"}, {Column: "p", Name: "n"}}}, at + "envelope: the name n is there twice; payload is the value's own"},
 		{"payload", Table{ValueFormat: FormatJSON, Envelope: []Field{{Column: "n", Name: "payload"}}}, at + "envelope: the name payload is there twice; payload is the value's own"},
 
+		{"flag", Table{Topic: Topic{Regex: "(?U)a", Replacement: "x"}}, at + "topic: regex: flag in (?U)a: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise"},
+		{"intersection", Table{Topic: Topic{Regex: "[a&&b]", Replacement: "x"}}, at + "topic: regex: & inside of [...]: the same syntax means something else in Java and in Go here, or has no equivalent; write it otherwise"},
+		{"no uuid", Table{UUIDs: []string{"n"}}, at + `uuid-columns: column "n" is not mapped`},
+
 		{"timestamp type", Table{Timestamp: "n"}, at + `columns.timestamp: column "n" is of type int4; allowed are times with a date, date, text in ISO form, and bigint with milliseconds since 1970`},
 		{"partition type", Table{Partition: "type"}, at + `columns.partition: column "type" is of type varchar; allowed are whole numbers such as int`},
 		{"version type", Table{SchemaVersion: "ms", ValueFormat: FormatJSON, Envelope: []Field{{Column: "n"}}}, at + `columns.schema-version: column "ms" is of type int8; allowed is int`},
@@ -269,6 +280,7 @@ func TestBadMappings(t *testing.T) {
 		{"string of a number", Table{AggregateID: "num", KeyFormat: FormatString}, at + `formats.key: string has no form for column "num" of type numeric, of which Java prints the identity of an object`},
 		{"string of an envelope", Table{ValueFormat: FormatString, Payload: "b", Envelope: []Field{{Column: "n"}}}, at + "formats.value: string has no form for an envelope with bytes in it, of which Java prints the identity of an object"},
 		{"unknown type", Table{HeaderFormat: FormatSimple, Headers: []Header{{Column: "odd"}}}, at + `formats.headers: type pg_lsn of column "odd" has no form in Kafka Connect that tailer writes; text is the format that takes every type`},
+		{"unknown id", Table{HeaderFormat: FormatSimple, ID: "odd"}, at + `formats.headers: type pg_lsn of column "odd" has no form in Kafka Connect that tailer writes; text is the format that takes every type`},
 		{"unknown in envelope", Table{ValueFormat: FormatJSON, Envelope: []Field{{Column: "odd"}}}, at + `envelope: type pg_lsn of column "odd" has no form in Kafka Connect that tailer writes; text is the format that takes every type`},
 	} {
 		w := order()

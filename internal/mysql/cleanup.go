@@ -45,15 +45,14 @@ var keyForms = func() map[string]string {
 // cleanable tells whether old rows of a table can be found and deleted. The
 // error is an *outbox.Invalid.
 func (s *Source) cleanable(t Table, f *tableFacts) error {
-	invalid := func(hint, format string, args ...any) error {
-		return &outbox.Invalid{Option: "cleanup", Text: fmt.Sprintf(format, args...), Hint: hint}
-	}
 	if len(f.key) == 0 {
-		return invalid("ALTER TABLE "+t.quoted()+" ADD PRIMARY KEY (...)", "table %s has no primary key", t)
+		return &outbox.Invalid{Option: "cleanup", Text: fmt.Sprintf("table %s has no primary key", t),
+			Hint: "ALTER TABLE " + t.quoted() + " ADD PRIMARY KEY (...)"}
 	}
 	for _, name := range f.key {
 		if c := f.column(name); c == nil || keyForms[c.dataType] == "" {
-			return invalid("", "column %q of the primary key of table %s is of a type by which rows cannot be found safely", name, t)
+			return &outbox.Invalid{Option: "cleanup",
+				Text: fmt.Sprintf("column %q of the primary key of table %s is of a type by which rows cannot be found safely", name, t)}
 		}
 	}
 	_, err := s.outlived(t, f)

@@ -8,8 +8,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -165,7 +167,8 @@ func New(cfg Config, log *slog.Logger) *Source {
 // in every row.
 func (s *Source) WholeRows(on bool) { s.whole = on }
 
-// Validate checks the configuration without opening a connection. The error is
+// Validate checks the configuration without opening a connection, the files of
+// certificates included. The error is
 // an *outbox.Invalid that names the option; its text holds no password.
 func Validate(cfg Config) error {
 	a, err := parseURL(cfg)
@@ -181,7 +184,8 @@ func Validate(cfg Config) error {
 				Hint: "want " + string(a.kind) + "://USER@HOST:PORT/DATABASE"}
 		}
 	}
-	return nil
+	_, err = a.tlsConfig(a.hosts[0])
+	return err
 }
 
 // address is a URL taken apart.
@@ -222,11 +226,15 @@ func parseURL(cfg Config) (*address, error) {
 	default:
 		return nil, invalid("it is neither a mysql:// nor a mariadb:// URL")
 	}
-	if strings.Contains(a.database, "/") {
-		return nil, invalid("%q is no database name", a.database)
-	}
-	if a.user == "" {
+	switch {
+	case u.Fragment != "":
+		return nil, invalid("it has a #, which is written as %%23")
+	case a.user == "":
 		return nil, invalid("it names no user")
+	case strings.Contains(a.database, "/") && strings.Contains(a.database, "@"):
+		return nil, invalid("it is malformed") // a / in the password, of which this is the rest
+	case strings.Contains(a.database, "/"):
+		return nil, invalid("%q is no database name", a.database)
 	}
 	a.password, _ = u.User.Password()
 	for _, h := range hosts {
@@ -240,8 +248,8 @@ func parseURL(cfg Config) (*address, error) {
 	if err != nil {
 		return nil, invalid("its parameters are malformed")
 	}
-	for key, values := range q {
-		value := values[len(values)-1]
+	for _, key := range slices.Sorted(maps.Keys(q)) { // of several that are wrong it is always the same
+		value := q[key][len(q[key])-1]
 		switch key {
 		case "ssl-mode":
 			if a.tls, err = parseTLSMode(value); err != nil {
@@ -254,16 +262,27 @@ func parseURL(cfg Config) (*address, error) {
 		case "ssl-key":
 			a.key = value
 		case "socket":
-			if len(hosts) > 1 {
+			switch {
+			case len(hosts) > 1:
 				return nil, invalid("it names several hosts and a socket")
+			case value == "":
+				return nil, invalid("socket names no file")
 			}
 			a.hosts = []endpoint{{network: "unix", host: value, name: a.hosts[0].name}}
 		default:
+			if strings.Contains(key, "@") {
+				return nil, invalid("it is malformed") // a ? in the password, of which this is the rest
+			}
 			return nil, invalid("it has the parameter %q; known are ssl-mode, ssl-ca, ssl-cert, ssl-key, socket", key)
 		}
 	}
-	if (a.cert == "") != (a.key == "") {
+	switch verified := a.tls == "" || a.tls == tlsVerifyCA || a.tls == tlsVerifyIdentity; {
+	case (a.cert == "") != (a.key == ""):
 		return nil, invalid("ssl-cert and ssl-key go together")
+	case a.cert != "" && a.tls == tlsDisabled:
+		return nil, invalid("ssl-cert and ssl-key have no effect with ssl-mode=disabled")
+	case a.ca != "" && !verified:
+		return nil, invalid("ssl-ca has no effect with ssl-mode=%s, but with verify-ca and verify-identity", a.tls)
 	}
 	for _, e := range a.hosts {
 		if e.network == "tcp" && e.name == "" {
@@ -298,8 +317,8 @@ func splitHosts(text string) (first string, hosts []string) {
 // parseHost reads HOST or HOST:PORT; an IPv6 address stands in brackets.
 func parseHost(text string) (endpoint, error) {
 	u, err := url.Parse("//" + text)
-	if err != nil {
-		return endpoint{}, fmt.Errorf("%q is no HOST:PORT", text)
+	if err != nil || strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(text, "[") {
+		return endpoint{}, fmt.Errorf("%q is no HOST:PORT; an IPv6 address stands in brackets", text)
 	}
 	port := cmp.Or(u.Port(), "3306")
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

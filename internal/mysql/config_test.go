@@ -1,12 +1,13 @@
 package mysql
 
 import (
-	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/tailer-io/tailer/internal/outbox"
+	"github.com/tailer-io/tailer/internal/outboxtest"
 )
 
 func TestParseURL(t *testing.T) {
@@ -27,27 +28,75 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
-	tables := []Table{{Name: "outbox", Columns: []string{"id"}}}
-	for _, text := range []string{
-		"", "postgres://u:secret@h/db", "mysql://u:secret@h:99999/db", "mysql://u:secret@h:0/db", "mysql://:secret@h/db", "mysql://u:secret@/db",
-		"mysql://u:secret@h/db?ssl-mode=maybe", "mysql://u:secret@h/db?sslmode=disable", "mysql://u:secret@h1,/db", "mysql://u:secret@h1,h2:x/db", "mysql://u:secret@h1,h2/db?socket=/s", "mysql://u:secret@h/a/b",
-		"mysql://u:secret@h/", "mysql://u:sec%ret@h/db", "mysql://u:secret@h/db?%zz",
-	} {
-		err := Validate(Config{URL: text, Tables: tables})
-		var inv *outbox.Invalid
-		if !errors.As(err, &inv) || inv.Option != "source-url" {
-			t.Errorf("%s: %v", text, err)
-			continue
-		}
-		if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "sec%ret") {
-			t.Errorf("the password is in %q", err)
-		}
-	}
-	if err := Validate(Config{URL: "mysql://u@h/db"}); err == nil {
-		t.Error("no table is no error")
-	}
 	if err := Validate(Config{URL: "mysql://u@h/", Tables: []Table{{Schema: "s", Name: "t"}}}); err != nil {
 		t.Errorf("a table with a schema needs no database: %v", err)
+	}
+}
+
+func TestEveryRefusalHasItsText(t *testing.T) {
+	outboxtest.Refusals(t, map[string]int{"invalid": 0, "unfit": 2})
+}
+
+func TestBadURL(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("junk", []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const hint = "; want mysql://USER@HOST:PORT/DATABASE?ssl-mode=verify-identity (or mariadb://; several hosts with commas between them); " +
+		"special characters in user and password are percent-encoded"
+	for _, c := range []struct{ name, url, want string }{
+		{"none", "", "--source-url: it is neither a mysql:// nor a mariadb:// URL" + hint},
+		{"another database's", "postgres://u:secret@h/db", "--source-url: it is neither a mysql:// nor a mariadb:// URL" + hint},
+		{"no user", "mysql://:secret@h/db", "--source-url: it names no user" + hint},
+		{"no host", "mysql://u:secret@/db", "--source-url: it names no host" + hint},
+		{"no second host", "mysql://u:secret@h1,/db", "--source-url: it names no host" + hint},
+		{"no database", "mariadb://u:secret@h/", "--source-url: it names no database, and table outbox has none either; want mariadb://USER@HOST:PORT/DATABASE"},
+		{"database", "mysql://u:secret@h/a/b", `--source-url: "a/b" is no database name` + hint},
+		{"port", "mysql://u:secret@h:99999/db", `--source-url: "99999" is no port` + hint},
+		{"port 0", "mysql://u:secret@h:0/db", `--source-url: "0" is no port` + hint},
+		{"port that is no number", "mysql://u:secret@h1,h2:x/db", `--source-url: "h2:x" is no HOST:PORT; an IPv6 address stands in brackets` + hint},
+		{"two ports", "mysql://u:secret@h:1:2/db", `--source-url: "h:1:2" is no HOST:PORT; an IPv6 address stands in brackets` + hint},
+		{"bare IPv6", "mysql://u:secret@fe80::1/db", `--source-url: "fe80::1" is no HOST:PORT; an IPv6 address stands in brackets` + hint},
+		{"open bracket", "mysql://u:secret@[::1/db", "--source-url: it is malformed" + hint},
+
+		{"% in the password", "mysql://u:sec%ret@h/db", "--source-url: it is malformed" + hint},
+		{"# in the password", "mysql://u:sec#ret@h/db", "--source-url: it is malformed" + hint},
+		{"/ in the password", "mysql://u:sec/ret@h/db", "--source-url: it is malformed" + hint},
+		{"? in the password", "mysql://u:sec?ret@h/db", "--source-url: it is malformed" + hint},
+		{"@ and # in the password", "mysql://u:s@e#ret@h/db", "--source-url: it has a #, which is written as %23" + hint},
+		{"@ and / in the password", "mysql://u:s@e/ret@h/db", "--source-url: it is malformed" + hint},
+		{"@ and ? in the password", "mysql://u:s@e?ret@h/db", "--source-url: it is malformed" + hint},
+
+		{"no parameters", "mysql://u:secret@h/db?%zz", "--source-url: its parameters are malformed" + hint},
+		{"parameter of Postgres", "mysql://u:secret@h/db?sslmode=disable",
+			`--source-url: it has the parameter "sslmode"; known are ssl-mode, ssl-ca, ssl-cert, ssl-key, socket` + hint},
+		{"mode", "mysql://u:secret@h/db?ssl-mode=VERIFY_CA",
+			`--source-url: ssl-mode "VERIFY_CA" is none of disabled, preferred, required, verify-ca, verify-identity` + hint},
+		{"hosts and a socket", "mysql://u:secret@h1,h2/db?socket=/s", "--source-url: it names several hosts and a socket" + hint},
+		{"empty socket", "mysql://u:secret@h/db?socket=", "--source-url: socket names no file" + hint},
+		{"certificate without a key", "mysql://u:secret@h/db?ssl-cert=junk", "--source-url: ssl-cert and ssl-key go together" + hint},
+		{"idle certificate", "mysql://u:secret@h/db?ssl-mode=disabled&ssl-cert=junk&ssl-key=junk",
+			"--source-url: ssl-cert and ssl-key have no effect with ssl-mode=disabled" + hint},
+		{"idle authority", "mysql://u:secret@h/db?ssl-mode=required&ssl-ca=junk",
+			"--source-url: ssl-ca has no effect with ssl-mode=required, but with verify-ca and verify-identity" + hint},
+		{"no authority", "mysql://u:secret@h/db?ssl-ca=none.pem", "--source-url: ssl-ca cannot be read: open none.pem: no such file or directory"},
+		{"authority that is none", "mysql://u:secret@h/db?ssl-ca=junk", "--source-url: ssl-ca junk holds no certificate in PEM"},
+		{"no certificate", "mysql://u:secret@h/db?ssl-cert=none.pem&ssl-key=junk",
+			"--source-url: ssl-cert none.pem and ssl-key junk cannot be used: open none.pem: no such file or directory"},
+		{"certificate that is none", "mysql://u:secret@h/db?ssl-cert=junk&ssl-key=junk",
+			"--source-url: ssl-cert junk and ssl-key junk cannot be used: failed to find any PEM data in certificate input"},
+	} {
+		err := Validate(Config{URL: c.url, Tables: []Table{{Name: "outbox", Columns: []string{"id"}}}})
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s: got\n %v, want\n %s", c.name, err, c.want)
+		}
+		if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "ret@")) {
+			t.Errorf("%s: the password is in %q", c.name, err)
+		}
+	}
+	const none = "--outbox-table: no table is named"
+	if err := Validate(Config{URL: "mysql://u@h/db"}); err == nil || err.Error() != none {
+		t.Errorf("got %v, want %s", err, none)
 	}
 }
 

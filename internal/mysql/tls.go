@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 )
@@ -43,13 +44,14 @@ func (a *address) tlsConfig(to endpoint) (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &outbox.Invalid{Option: "source-url", Text: "ssl-ca " + a.ca + " holds no certificate"}
+			return nil, &outbox.Invalid{Option: "source-url", Text: "ssl-ca " + a.ca + " holds no certificate in PEM"}
 		}
 	}
 	if a.cert != "" {
 		own, err := tls.LoadX509KeyPair(a.cert, a.key)
 		if err != nil {
-			return nil, &outbox.Invalid{Option: "source-url", Text: "ssl-cert and ssl-key cannot be used: " + err.Error()}
+			return nil, &outbox.Invalid{Option: "source-url",
+				Text: fmt.Sprintf("ssl-cert %s and ssl-key %s cannot be used: %s", a.cert, a.key, strings.TrimPrefix(err.Error(), "tls: "))}
 		}
 		c.Certificates = []tls.Certificate{own}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,29 +192,52 @@ func verified(s string) string {
 	return s + "&sslmode=verify-full"
 }
 
-// parseReason gives what is safe to show of a parse error.
+// parseReason gives what is safe to show of a parse error, in our own words
+// where pgconn's do not name the parameter.
 func parseReason(err error) string {
+	const malformed = "it is malformed"
 	var pe *pgconn.ParseConfigError
-	if !errors.As(err, &pe) {
-		return "it is malformed"
-	}
 	var ue *url.Error
-	if inner := pe.Unwrap(); inner != nil && !errors.As(inner, &ue) {
-		text := inner.Error()
-		// A text that repeats a piece of the URL's user information might
-		// repeat the password; what concerns files and modes does not.
-		if u, perr := url.Parse(pe.ConnString); perr == nil {
-			if pw, ok := u.User.Password(); !ok || pw == "" || !strings.Contains(text, pw) {
-				return text
-			}
-		}
+	if !errors.As(err, &pe) || errors.As(err, &ue) {
+		return malformed
 	}
 	text := pe.Error()
-	if i := strings.LastIndex(text, "`: "); i >= 0 && !errors.As(err, &ue) {
-		return text[i+len("`: "):]
+	i := strings.LastIndex(text, "`: ")
+	if i < 0 {
+		return malformed
 	}
-	return "it is malformed"
+	text = text[i+len("`: "):]
+	var number *strconv.NumError
+	switch inner := pe.Unwrap(); {
+	case errors.As(inner, &number):
+		text = strings.TrimSuffix(text, " ("+inner.Error()+")") + fmt.Sprintf(": %q is no whole number", number.Num)
+	case inner != nil:
+		text = inner.Error()
+	}
+	// A text that repeats a piece of the URL's user information might repeat the
+	// password; what concerns files and modes does not.
+	u, perr := url.Parse(pe.ConnString)
+	if perr != nil && pe.Unwrap() != nil {
+		return malformed
+	}
+	if perr == nil {
+		if pw, _ := u.User.Password(); pw != "" && strings.Contains(text, pw) {
+			return malformed
+		}
+	}
+	return plainer.Replace(text)
 }
+
+var plainer = strings.NewReplacer(
+	"invalid port", "a port is no number from 1 to 65535",
+	"sslmode is invalid", "sslmode is none of disable, allow, prefer, require, verify-ca, verify-full",
+	"unable to read CA file: ", "sslrootcert cannot be read: ",
+	"unable to add CA to cert pool", "sslrootcert holds no certificate in PEM",
+	"unable to read sslkey: ", "sslkey cannot be read: ",
+	"failed to decode sslkey", "sslkey holds no key in PEM",
+	"unable to read cert: ", "sslcert cannot be read: ",
+	"unable to load cert: tls: ", "sslcert and sslkey cannot be used: ",
+)
 
 func severalHosts(c *pgconn.Config) bool {
 	for _, f := range c.Fallbacks {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -170,6 +171,9 @@ func (s *Source) connectError(step string, err error) error {
 	case pe.Code == "42501" && strings.Contains(pe.Message, "walsender"),
 		pe.Code == "42501" && strings.Contains(pe.Message, "WAL sender"):
 		return outbox.Refuse(ReasonPrivilege, s.replicationHint(), "the role may not replicate: %s", pe.Message)
+	case s.unknownParameter(pe) != "":
+		return &outbox.Invalid{Option: "source-url", Text: fmt.Sprintf("its parameter %q is known neither to tailer nor to the server", s.unknownParameter(pe)),
+			Hint: "leave it out, or write it as libpq or the server does"}
 	case pe.Code == "42704" && strings.Contains(pe.Message, "configuration parameter"):
 		// Every setting that we send is known since 14.
 		return outbox.Refuse(ReasonVersion, "use PostgreSQL 14 or later", "the server is too old: %s", pe.Message)
@@ -178,6 +182,22 @@ func (s *Source) connectError(step string, err error) error {
 		return &outbox.Invalid{Option: "source-url", Text: "the server refused the connection: " + pe.Message}
 	}
 	return fmt.Errorf("%s: %w", step, pe)
+}
+
+// unknownParameter is the parameter of the URL that the server does not know, ""
+// where it says something else: what we do not know as one of libpq's is taken
+// for a setting of the server.
+func (s *Source) unknownParameter(pe *pgconn.PgError) string {
+	if pe.Code != "42704" {
+		return ""
+	}
+	_, name, _ := strings.Cut(pe.Message, `"`)
+	name, _, _ = strings.Cut(name, `"`)
+	_, query, _ := strings.Cut(s.cfg.URL, "?")
+	if given, err := url.ParseQuery(query); err != nil || !given.Has(name) {
+		return ""
+	}
+	return name
 }
 
 const hintTLS = "sslrootcert names the authority in PEM, sslcert and sslkey what the server asks of its clients"

@@ -100,53 +100,7 @@ func TestCreateSlotCommand(t *testing.T) {
 	}
 }
 
-func TestValidate(t *testing.T) {
-	ok := Config{
-		URL: "postgres://u:p@h/d", Name: "n", Slot: "s_1", Publication: "P 1",
-		Tables: []Table{{Schema: "public", Name: "outbox", Columns: []string{"id"}}},
-	}
-	if err := Validate(ok); err != nil {
-		t.Fatal(err)
-	}
-	for _, u := range []string{
-		"postgres:///d?host=/var/run", "postgresql://h1,h2:5433/d?target_session_attrs=any",
-		"postgres://h/d?sslmode=disable&connect_timeout=3",
-	} {
-		c := ok
-		c.URL = u
-		if err := Validate(c); err != nil {
-			t.Errorf("%s: %v", u, err)
-		}
-	}
-	for _, u := range []string{
-		"", "mysql://h/d", "host=h", "postgres://u:hunter2@h:port/d", "postgres://u:hunt/er2@h/d", "postgres://u:hunter2@h/d?sslmode=hunter",
-		"postgres://u:hunter2%@h/d", "postgres://u:hunter2@h/d?sslrootcert=/no/such/file", "postgres://u:hunter2@h/d?connect_timeout=x",
-		"postgres://u:hunter2@h/d?target_session_attrs=some",
-	} {
-		c := ok
-		c.URL = u
-		var inv *outbox.Invalid
-		err := Validate(c)
-		if !errors.As(err, &inv) || inv.Option != "source-url" {
-			t.Errorf("%s: %v", u, err)
-			continue
-		}
-		if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "er2") {
-			t.Errorf("the password is in: %v", err)
-		}
-	}
-	for option, change := range map[string]func(*Config){
-		"pg-slot":        func(c *Config) { c.Slot = "My-Slot" },
-		"pg-publication": func(c *Config) { c.Publication = "" },
-		"outbox-table":   func(c *Config) { c.Tables = nil },
-	} {
-		c := ok
-		change(&c)
-		var inv *outbox.Invalid
-		if err := Validate(c); !errors.As(err, &inv) || inv.Option != option {
-			t.Errorf("%s: %v", option, err)
-		}
-	}
+func TestNames(t *testing.T) {
 	if a, b := lockKey("a"), lockKey("b"); a == b {
 		t.Error("two names have one lock")
 	}

@@ -20,6 +20,10 @@ func TestMSKToken(t *testing.T) {
 	if err := s.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	const alone = "--kafka-sasl-mechanism: AWS_MSK_IAM takes who we are from AWS alone: no user, password or token"
+	if err := (Security{Mechanism: mechanismMSK, Username: "u"}).Validate(); err == nil || err.Error() != alone {
+		t.Errorf("got %v, want %s", err, alone)
+	}
 	if _, err := s.bearer().Token(); err == nil || err.Error() != "sign a token for MSK: AWS_REGION is not set" {
 		t.Errorf("got %v", err)
 	}

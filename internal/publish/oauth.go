@@ -1,10 +1,12 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -77,7 +79,7 @@ func (s Security) validateSASL() error {
 	invalid := func(option, text string) error { return &outbox.Invalid{Option: option, Text: text} }
 	oauth := s.Mechanism == sarama.SASLTypeOAuth
 	switch {
-	case s.Mechanism == "" && (s.Username != "" || s.PasswordFile != "" || s.TokenFile != "" || s.TokenURL != ""):
+	case s.Mechanism == "" && (s.Username != "" || s.PasswordFile != "" || s.TokenFile != "" || s.TokenURL != "" || s.Scope != ""):
 		return invalid("kafka-sasl-mechanism", "is missing: allowed are "+strings.Join(Mechanisms(), ", "))
 	case s.Mechanism == "":
 		return nil
@@ -87,15 +89,16 @@ func (s Security) validateSASL() error {
 		return nil
 	case !oauth && (s.TokenFile != "" || s.TokenURL != "" || s.Scope != ""):
 		return invalid("kafka-sasl-mechanism", "is "+s.Mechanism+", and tokens go with OAUTHBEARER")
-	case oauth && (s.TokenFile == "") == (s.TokenURL == ""):
-		return invalid("kafka-sasl-token-file", "or --kafka-sasl-token-url is required with OAUTHBEARER, one of them")
+	case oauth && s.TokenFile == "" && s.TokenURL == "":
+		return invalid("kafka-sasl-token-file", "or --kafka-sasl-token-url is required with OAUTHBEARER")
+	case oauth && s.TokenFile != "" && s.TokenURL != "":
+		return invalid("kafka-sasl-token-file", "is not allowed beside --kafka-sasl-token-url: there is one token")
 	case oauth && s.TokenFile != "" && (s.Username != "" || s.PasswordFile != "" || s.Scope != ""):
 		return invalid("kafka-sasl-token-file", "needs neither user nor password nor scope: the token says who we are")
 	case s.TokenFile != "":
-		if _, err := os.Stat(s.TokenFile); err != nil {
-			return invalid("kafka-sasl-token-file", "open "+strings.TrimPrefix(err.Error(), "stat "))
-		}
-		return nil
+		return secretIn("kafka-sasl-token-file", s.TokenFile)
+	case oauth && !isHTTP(s.TokenURL):
+		return invalid("kafka-sasl-token-url", "is not a URL such as https://host/token")
 	case oauth && s.Username == "":
 		return invalid("kafka-sasl-username", "is required with OAUTHBEARER and --kafka-sasl-token-url, as the client's id")
 	case oauth && s.PasswordFile == "":
@@ -104,6 +107,26 @@ func (s Security) validateSASL() error {
 		return invalid("kafka-sasl-username", "is required with --kafka-sasl-mechanism")
 	case s.PasswordFile == "":
 		return invalid("kafka-sasl-password-file", "is required with --kafka-sasl-mechanism")
+	}
+	return secretIn("kafka-sasl-password-file", s.PasswordFile)
+}
+
+// isHTTP reports whether a token can be asked for at a URL. What is none is not
+// shown: it may hold a secret.
+func isHTTP(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != ""
+}
+
+// secretIn checks that a file can be read and holds something. Later it may be
+// a rotation under way when it does not.
+func secretIn(option, path string) error {
+	text, err := os.ReadFile(path)
+	switch {
+	case err != nil:
+		return &outbox.Invalid{Option: option, Text: err.Error()}
+	case len(bytes.TrimRight(text, "\r\n")) == 0:
+		return &outbox.Invalid{Option: option, Text: path + " is empty"}
 	}
 	return nil
 }

@@ -125,7 +125,8 @@ func (s Security) tlsConfig() (*tls.Config, error) {
 	if s.CertFile != "" {
 		own, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
 		if err != nil {
-			return nil, &outbox.Invalid{Option: "kafka-tls-cert-file", Text: err.Error()}
+			return nil, &outbox.Invalid{Option: "kafka-tls-cert-file",
+				Text: fmt.Sprintf("%s cannot be used with --kafka-tls-key-file %s: %s", s.CertFile, s.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))}
 		}
 		c.Certificates = []tls.Certificate{own}
 	}

@@ -2,6 +2,8 @@ package publish
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"os"
 	"os/exec"
@@ -12,8 +14,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/IBM/sarama"
 
 	"github.com/tailer-io/tailer/internal/outbox"
+	"github.com/tailer-io/tailer/internal/outboxtest"
 )
 
 // stackEnv gives a variable of the real broker's protected listeners, or skips.
@@ -237,29 +241,90 @@ func TestRotatedPassword(t *testing.T) {
 	}
 }
 
+func TestEveryRefusalHasItsText(t *testing.T) {
+	outboxtest.Refusals(t, map[string]int{"invalid": 1})
+}
+
 func TestSecurityValidate(t *testing.T) {
-	for want, s := range map[string]Security{
-		"--kafka-tls-cert-file: goes together with --kafka-tls-key-file":                                                {CertFile: "c.pem"},
-		"--kafka-sasl-mechanism: is missing: allowed are PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER":              {Username: "u"},
-		`--kafka-sasl-mechanism: "scram" is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER`:                {Mechanism: "scram"},
-		"--kafka-sasl-username: is required with --kafka-sasl-mechanism":                                                {Mechanism: "PLAIN"},
-		"--kafka-sasl-password-file: is required with --kafka-sasl-mechanism":                                           {Mechanism: "PLAIN", Username: "u"},
-		"--kafka-tls-ca-file: open /nowhere/ca.pem: no such file or directory":                                          {CAFile: "/nowhere/ca.pem"},
-		"--kafka-sasl-password-file: open /nowhere/password: no such file or directory":                                 {Mechanism: "PLAIN", Username: "u", PasswordFile: "/nowhere/password"},
-		"--kafka-tls-cert-file: open /nowhere/c.pem: no such file or directory":                                         {CertFile: "/nowhere/c.pem", KeyFile: "/nowhere/c.key"},
-		"--kafka-tls-ca-file: " + os.DevNull + " holds no certificate in PEM":                                           {CAFile: os.DevNull},
-		"--kafka-sasl-mechanism: is PLAIN, and tokens go with OAUTHBEARER":                                              {Mechanism: "PLAIN", Username: "u", PasswordFile: os.DevNull, TokenURL: "http://h"},
-		"--kafka-sasl-token-file: or --kafka-sasl-token-url is required with OAUTHBEARER, one of them":                  {Mechanism: "OAUTHBEARER"},
-		"--kafka-sasl-token-file: needs neither user nor password nor scope: the token says who we are":                 {Mechanism: "OAUTHBEARER", TokenFile: "t", Username: "u"},
-		"--kafka-sasl-username: is required with OAUTHBEARER and --kafka-sasl-token-url, as the client's id":            {Mechanism: "OAUTHBEARER", TokenURL: "http://h"},
-		"--kafka-sasl-password-file: is required with OAUTHBEARER and --kafka-sasl-token-url, with the client's secret": {Mechanism: "OAUTHBEARER", TokenURL: "http://h", Username: "u"},
-		"--kafka-sasl-token-file: open /nowhere/token: no such file or directory":                                       {Mechanism: "OAUTHBEARER", TokenFile: "/nowhere/token"},
+	dir := t.TempDir()
+	empty, password, junk := filepath.Join(dir, "empty"), secret(t, "x"), secret(t, "no certificate")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const oauth = "OAUTHBEARER"
+	for _, c := range []struct {
+		name string
+		s    Security
+		want string
+	}{
+		{"certificate without its key", Security{CertFile: "c.pem"}, "--kafka-tls-cert-file: goes together with --kafka-tls-key-file"},
+		{"key without its certificate", Security{KeyFile: "c.key"}, "--kafka-tls-cert-file: goes together with --kafka-tls-key-file"},
+		{"no certificate", Security{CertFile: "/nowhere/c.pem", KeyFile: "/nowhere/c.key"},
+			"--kafka-tls-cert-file: /nowhere/c.pem cannot be used with --kafka-tls-key-file /nowhere/c.key: open /nowhere/c.pem: no such file or directory"},
+		{"certificate that is none", Security{CertFile: junk, KeyFile: junk},
+			"--kafka-tls-cert-file: " + junk + " cannot be used with --kafka-tls-key-file " + junk + ": failed to find any PEM data in certificate input"},
+		{"no authority", Security{CAFile: "/nowhere/ca.pem"}, "--kafka-tls-ca-file: open /nowhere/ca.pem: no such file or directory"},
+		{"authority that is none", Security{CAFile: junk}, "--kafka-tls-ca-file: " + junk + " holds no certificate in PEM"},
+
+		{"user without a mechanism", Security{Username: "u"}, "--kafka-sasl-mechanism: is missing: allowed are " + strings.Join(Mechanisms(), ", ")},
+		{"scope without a mechanism", Security{Scope: "a"}, "--kafka-sasl-mechanism: is missing: allowed are " + strings.Join(Mechanisms(), ", ")},
+		{"mechanism", Security{Mechanism: "scram"}, `--kafka-sasl-mechanism: "scram" is not one of ` + strings.Join(Mechanisms(), ", ")},
+		{"no user", Security{Mechanism: "PLAIN"}, "--kafka-sasl-username: is required with --kafka-sasl-mechanism"},
+		{"no password", Security{Mechanism: "PLAIN", Username: "u"}, "--kafka-sasl-password-file: is required with --kafka-sasl-mechanism"},
+		{"password file", Security{Mechanism: "PLAIN", Username: "u", PasswordFile: "/nowhere/password"},
+			"--kafka-sasl-password-file: open /nowhere/password: no such file or directory"},
+		{"empty password", Security{Mechanism: "SCRAM-SHA-256", Username: "u", PasswordFile: empty}, "--kafka-sasl-password-file: " + empty + " is empty"},
+		{"token for PLAIN", Security{Mechanism: "PLAIN", Username: "u", PasswordFile: password, TokenURL: "http://h"},
+			"--kafka-sasl-mechanism: is PLAIN, and tokens go with OAUTHBEARER"},
+
+		{"no token", Security{Mechanism: oauth}, "--kafka-sasl-token-file: or --kafka-sasl-token-url is required with OAUTHBEARER"},
+		{"two tokens", Security{Mechanism: oauth, TokenFile: "t", TokenURL: "http://h"},
+			"--kafka-sasl-token-file: is not allowed beside --kafka-sasl-token-url: there is one token"},
+		{"token of a user", Security{Mechanism: oauth, TokenFile: "t", Username: "u"},
+			"--kafka-sasl-token-file: needs neither user nor password nor scope: the token says who we are"},
+		{"token file", Security{Mechanism: oauth, TokenFile: "/nowhere/token"}, "--kafka-sasl-token-file: open /nowhere/token: no such file or directory"},
+		{"empty token", Security{Mechanism: oauth, TokenFile: empty}, "--kafka-sasl-token-file: " + empty + " is empty"},
+		{"endpoint", Security{Mechanism: oauth, TokenURL: "login.example/token?secret=x"}, "--kafka-sasl-token-url: is not a URL such as https://host/token"},
+		{"endpoint without a host", Security{Mechanism: oauth, TokenURL: "https:///token"}, "--kafka-sasl-token-url: is not a URL such as https://host/token"},
+		{"endpoint and no client", Security{Mechanism: oauth, TokenURL: "http://h"},
+			"--kafka-sasl-username: is required with OAUTHBEARER and --kafka-sasl-token-url, as the client's id"},
+		{"endpoint and no secret", Security{Mechanism: oauth, TokenURL: "http://h", Username: "u"},
+			"--kafka-sasl-password-file: is required with OAUTHBEARER and --kafka-sasl-token-url, with the client's secret"},
 	} {
-		if err := s.Validate(); err == nil || err.Error() != want {
-			t.Errorf("%+v:\n got %v\nwant %s", s, err, want)
+		if err := c.s.Validate(); err == nil || err.Error() != c.want {
+			t.Errorf("%s:\n got %v\nwant %s", c.name, err, c.want)
 		}
 	}
-	if err := (Security{}).Validate(); err != nil {
-		t.Error(err)
+	for _, s := range []Security{{}, {Mechanism: "PLAIN", Username: "u", PasswordFile: password},
+		{Mechanism: oauth, TokenFile: password}, {Mechanism: oauth, TokenURL: "http://h", Username: "u", PasswordFile: password}} {
+		if err := s.Validate(); err != nil {
+			t.Errorf("%+v: %v", s, err)
+		}
+	}
+}
+
+// What brokers say that can only mean a wrong configuration. TestWrongCredentials
+// hears it of a real one.
+func TestExplain(t *testing.T) {
+	scram := Security{Mechanism: "SCRAM-SHA-256", Username: "u", PasswordFile: "p"}
+	for _, c := range []struct {
+		s    Security
+		err  error
+		want string
+	}{
+		{scram, sarama.ErrSASLAuthenticationFailed,
+			"--kafka-sasl-password-file: the broker refused u as SCRAM-SHA-256; check --kafka-sasl-mechanism, --kafka-sasl-username and the password"},
+		{Security{Mechanism: "OAUTHBEARER", TokenFile: "t"}, sarama.ErrSASLAuthenticationFailed,
+			"--kafka-sasl-mechanism: the broker refused the token: " + sarama.ErrSASLAuthenticationFailed.Error() + "; check who issued it, for whom, and until when"},
+		{scram, sarama.ErrUnsupportedSASLMechanism, "--kafka-sasl-mechanism: the broker does not take SCRAM-SHA-256"},
+		{Security{TLS: true}, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
+			"--kafka-tls-ca-file: the broker's certificate is not accepted: x509: certificate signed by unknown authority"},
+		{Security{TLS: true}, errors.New("remote error: tls: certificate required"),
+			"--kafka-tls-cert-file: the broker does not accept our certificate: remote error: tls: certificate required"},
+		{Security{}, errors.New("remote error: tls: certificate required"), "remote error: tls: certificate required"},
+	} {
+		if err := c.s.explain(c.err); err.Error() != c.want {
+			t.Errorf("%v:\n got %v\nwant %s", c.err, err, c.want)
+		}
 	}
 }

@@ -12,7 +12,7 @@ var (
 	errDay     = errors.New("is a day that no month has")
 	errZero    = errors.New("is a zero date in a column that is NOT NULL, for which no form is known")
 	errOfDay   = errors.New("is not within a day, in a column that is NOT NULL")
-	errNoMode  = errors.New("adaptive is no mode of times for MySQL and MariaDB; adaptive_time_microseconds is their default")
+	errNoMode  = errors.New("has no form with types: {time: adaptive}, which is for PostgreSQL; adaptive_time_microseconds is the default here")
 	timeOfZero = Value{Kind: Int}
 	dateOfZero = Value{Kind: Date}
 )
