@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/IBM/sarama"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 	"github.com/tailer-io/tailer/internal/outboxtest"
