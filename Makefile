@@ -7,6 +7,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SOURCE ?= postgres
 FUZZTIME ?= 20s
+ONLY ?=
 
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := $(CURDIR)/bin/tools/staticcheck-$(STATICCHECK_VERSION)/staticcheck
@@ -15,7 +16,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VE
 E2E_ENV := E2E_TAILER=$(CURDIR)/bin/tailer E2E_TAILER_FAULTS=$(CURDIR)/bin/tailer-faults
 
 # go build knows what is up to date, so binaries are always asked for.
-.PHONY: help build build-faults test test-full test-eventuate chaos chaos-table soak lint demo bench bench-compare bench-growth fuzz-short clean .test-on-stack .test-deploy
+.PHONY: help build build-faults test test-full test-eventuate chaos chaos-table mutants soak lint demo bench bench-compare bench-growth fuzz-short clean .test-on-stack .test-deploy
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
@@ -43,7 +44,7 @@ test-full: build build-faults ## the same, in full length and on every supported
 	go vet ./...
 	go test -race -timeout 8m -parallel 6 ./...
 	go test -timeout 10m ./internal/model
-	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./proxy/... ./bench/... && go test -count=1 -skip 'TestChaos|TestSoak' ./chaos
+	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./mutants/... ./proxy/... ./bench/... && go test -count=1 -skip 'TestChaos|TestSoak' ./chaos
 	cd e2e && go test -c -o ../bin/e2e.test . && for source in postgres mysql mariadb; do \
 		if [[ -n $${E2E_FULL:-} ]]; then connect=$$(../scripts/stack debezium $$source); eval "$$connect"; fi; \
 		echo "end to end, $$source"; E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); done
@@ -58,6 +59,10 @@ chaos: build build-faults ## a seeded fault suite under load, on every source, r
 
 chaos-table: ## the one table, as Markdown, of what the runs of make chaos have appended to CHAOS_RESULTS
 	@cd e2e && go run ./chaos/table $(CHAOS_RESULTS)
+
+mutants: ## break tailer on purpose, step by step, and see the end-to-end tests notice (ONLY, a regular expression)
+	scripts/stack run postgres kafka -- \
+		bash -c 'cd e2e && go test -c -o ../bin/e2e.test . && go run ./mutants -only "$(ONLY)"'
 
 SOAK ?= 30m
 soak: build ## tailers of all sources work for SOAK (30m): memory, descriptors, goroutines and the checkpoint's start-up stay flat

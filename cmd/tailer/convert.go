@@ -76,7 +76,7 @@ func (a *app) convertDebezium(path string, f convertFlags) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	if len(result.Lost) > 0 && !f.force {
-		return fmt.Errorf("convert: %d options could not be carried over; --force prints the rest", len(result.Lost))
+		return fmt.Errorf("convert: %d lost, as named above; --force prints the rest", len(result.Lost))
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func TestConvertDebezium(t *testing.T) {
 	}{
 		{[]string{good}, 0, "tables:\n  - table: public.outbox\n", ""},
 		{[]string{bad}, 1, "", "lost: column.mask.hash.a.with.salt.b=c: it has no equivalent that is known\n" +
-			"tailer: convert: 1 options could not be carried over; --force prints the rest\n"},
+			"tailer: convert: 1 lost, as named above; --force prints the rest\n"},
 		{[]string{bad, "--force"}, 0, "# LOST: column.mask.hash.a.with.salt.b=c", "lost: column.mask"},
 		{[]string{good, "--outbox-table=app.events"}, 0, "  - table: app.events\n", ""},
 		{[]string{}, 2, "", "tailer: one file is wanted\nhint: tailer convert debezium FILE; - is standard input\n"},

@@ -1,7 +1,7 @@
 // Command mutants breaks tailer on purpose, one step at a time, and lets the end-to-end tests say whether they notice.
 // It prints a table, and ends with status 1 if a mutant survives.
 //
-//	scripts/stack run postgres kafka -- make .mutants
+//	make mutants
 //
 // Each mutant is built from a copy of the working tree, which is not touched.
 package main
