@@ -6,7 +6,9 @@ import (
 	"github.com/tailer-io/tailer/e2e/harness"
 )
 
-// The core cases on every version that the README says is tested, beside those that everything runs on.
+// The core cases on every version that the README says is tested, beside those that everything runs on. One after the
+// other: a slot is made when every transaction that runs on its server has ended, three times in a row, and some cases
+// write as fast as they can.
 func TestEveryVersionOfPostgres(t *testing.T) {
 	if !harness.Full() {
 		t.Skip("the version matrix is for E2E_FULL=1")
@@ -15,10 +17,7 @@ func TestEveryVersionOfPostgres(t *testing.T) {
 		t.Run(variable, func(t *testing.T) {
 			server := harness.NewPostgres(t, variable)
 			for _, k := range core {
-				t.Run(k.name, func(t *testing.T) {
-					t.Parallel()
-					k.run(t, server)
-				})
+				t.Run(k.name, func(t *testing.T) { k.run(t, server) })
 			}
 		})
 	}
@@ -33,10 +32,7 @@ func TestEveryVersionOfMariaDB(t *testing.T) {
 		t.Run(variable, func(t *testing.T) {
 			server := harness.NewMySQL(t, variable)
 			for _, k := range core {
-				t.Run(k.name, func(t *testing.T) {
-					t.Parallel()
-					k.run(t, server)
-				})
+				t.Run(k.name, func(t *testing.T) { k.run(t, server) })
 			}
 		})
 	}

@@ -47,7 +47,7 @@ const (
 	big        = 10_000
 	types      = 2
 	partitions = 3
-	pace       = 30 * time.Millisecond // of each writer between two transactions
+	pace       = 60 * time.Millisecond // of each writer between two transactions
 )
 
 // NewWorld makes the world of one fault, with a tailer that streams.
