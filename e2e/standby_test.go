@@ -106,7 +106,7 @@ func TestAPausedInstanceIsFenced(t *testing.T) {
 		return second.Metric("active") == 1, second.State()
 	})
 	if took := time.Since(begin); took > 25*time.Second {
-		t.Errorf("it took %v", took)
+		t.Errorf("it took %v\n%s", took, second.Stderr())
 	} else {
 		t.Logf("the second took over after %v", took.Round(time.Millisecond))
 	}
