@@ -63,18 +63,31 @@ func (p *Pipeline) lock(ctx context.Context) error {
 	}
 }
 
-// staleness is how long the newest record has stayed the same, by our own
-// clock and only while it can be read: an outage of Kafka is not the holder's
-// fault, and clocks of two hosts are not compared.
+// staleness is for how long the newest record has been seen to stay the same, by
+// our own clock and only while it can be read: an outage of Kafka is not the
+// holder's fault, and clocks of two hosts are not compared.
 type staleness struct {
 	record []byte
-	since  time.Time
+	silent time.Duration
 	looked time.Time // when it was read last
 }
 
-// maxLookGap is how long a look may come late before what was not seen
-// meanwhile could have been a sign of life.
+// maxLookGap is how much of the time between two looks counts. More went by
+// where this process, or the machine that it shares with the holder, was held
+// up itself.
 const maxLookGap = 3 * time.Second
+
+// note takes the newest record as it was read at a moment, and says for how
+// long there has been no other.
+func (s *staleness) note(record []byte, now time.Time) time.Duration {
+	if s.looked.IsZero() || !bytes.Equal(record, s.record) {
+		s.record, s.silent = bytes.Clone(record), 0
+	} else {
+		s.silent += min(now.Sub(s.looked), maxLookGap)
+	}
+	s.looked = now
+	return s.silent
+}
 
 func (p *Pipeline) observe(ctx context.Context, s *staleness) (bool, error) {
 	there, err := p.topic.Exists(ctx)
@@ -90,11 +103,7 @@ func (p *Pipeline) observe(ctx context.Context, s *staleness) (bool, error) {
 		return false, sinkOrRefusal(fmt.Errorf("read the checkpoint: %w", err))
 	}
 	now := got[p.cfg.Name]
-	late := time.Since(s.looked) > maxLookGap
-	s.looked = time.Now()
-	if late || !bytes.Equal(now, s.record) {
-		s.record, s.since = bytes.Clone(now), s.looked
-	}
+	silent := s.note(now, time.Now())
 	// Without any record the holder may be in its first start, waiting for
 	// old transactions: it has nothing to write yet.
 	if now == nil {
@@ -111,7 +120,7 @@ func (p *Pipeline) observe(ctx context.Context, s *staleness) (bool, error) {
 	if rec.Phase == checkpoint.PhaseSnapshot {
 		return false, nil
 	}
-	return time.Since(s.since) > takeOverAfter, nil
+	return silent > takeOverAfter, nil
 }
 
 // evictFormer ends the sessions of a holder that was fenced because it showed
