@@ -16,6 +16,16 @@ import (
 // A command with the wrong database finds that database's lock free, and must
 // not forget the checkpoint of the instance that is active with another one.
 func TestOperatorCommandBesideAnInstanceOfAnotherDatabase(t *testing.T) {
+	besideAnother(t, func(wrong *outboxtest.Database) { wrong.ID = "sys/other" })
+}
+
+// So with another server: identities are the same where databases are told by
+// their names, and the one that a standby was promoted from may still be there.
+func TestOperatorCommandBesideAnInstanceOfAnotherServer(t *testing.T) {
+	besideAnother(t, func(wrong *outboxtest.Database) { wrong.Branch = "2" })
+}
+
+func besideAnother(t *testing.T, other func(*outboxtest.Database)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.change = func(c *pipeline.Config) {
@@ -28,7 +38,7 @@ func TestOperatorCommandBesideAnInstanceOfAnotherDatabase(t *testing.T) {
 		synctest.Wait()
 		right := w.db
 		wrong := outboxtest.NewDatabase()
-		wrong.ID = "sys/other"
+		other(wrong)
 		reset := func() error {
 			w.db = wrong
 			defer func() { w.db = right }()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tailer-io/tailer/internal/checkpoint"
@@ -143,15 +144,19 @@ func (p *Pipeline) takeLock(ctx context.Context, rec *checkpoint.Record) error {
 	}
 }
 
-// idleElsewhere looks after a record of another database: the lock, which is in
-// ours, says nothing about who writes that one. An instance writes a record every
-// idleInterval, so one that changes while we watch, by our own clock, is a
-// Refusal; old is nil for none.
+// idleElsewhere looks after a record of another database, or of another server or
+// branch of history of this one: the lock, which is in ours, says nothing about
+// who writes that record. An instance writes one every idleInterval, so one that
+// changes while we watch, by our own clock, is a Refusal; old is nil for none.
 func (p *Pipeline) idleElsewhere(ctx context.Context, old *checkpoint.Record) error {
-	if old == nil || old.Source == (checkpoint.Source{Kind: p.identity.Kind, Identity: p.identity.ID}) {
+	if old == nil {
 		return nil
 	}
-	p.log.Info("the checkpoint is of another database; looking whether an instance there still writes it",
+	ours := old.Source == (checkpoint.Source{Kind: p.identity.Kind, Identity: p.identity.ID})
+	if ours && strings.HasPrefix(old.Lineage, p.identity.Lineage) || ours && old.Lineage == "" {
+		return nil // a source may add to its lineage in a record
+	}
+	p.log.Info("the checkpoint is of another database or server; looking whether an instance there still writes it",
 		"source", string(old.Source.Kind)+" "+old.Source.Identity, "seconds", takeOverAfter.Seconds())
 	for began := time.Now(); time.Since(began) < takeOverAfter; {
 		if !pause(ctx, lockInterval) {
@@ -163,7 +168,7 @@ func (p *Pipeline) idleElsewhere(ctx context.Context, old *checkpoint.Record) er
 		}
 		if now != nil && !bytes.Equal(now.Encode(), old.Encode()) {
 			return outbox.Refuse("active", "give this one another --name; or stop that one, if its database is given up",
-				"an instance of %q is active with another database, %s %s: %s", p.cfg.Name, now.Source.Kind, now.Source.Identity,
+				"an instance of %q is active with another database or server, %s %s: %s", p.cfg.Name, now.Source.Kind, now.Source.Identity,
 				p.activeNow(ctx, "as its checkpoint says", now))
 		}
 	}
