@@ -21,6 +21,9 @@ func TestGettingStartedAsItIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.DB.Exec(t, block(t, text, "sql", "CREATE TABLE outbox"))
+	if !strings.Contains(string(text), "tailer setup --print --name shop ") {
+		t.Error("setup prints the rights for another name than the configuration has")
+	}
 	url := c.DB.Account(t, func(url string) string {
 		return c.Do(0, "setup --print", flags(c, "--source-url="+url)...).Stdout()
 	})

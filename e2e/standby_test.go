@@ -138,6 +138,8 @@ func TestTheSameNameOnAnotherDatabaseIsRefusedAndTheFirstNoticesNothing(t *testi
 	intruder := other.Run("--name=" + c.ID)
 	intruder.Want(3, 20*time.Second)
 	holds(t, "the refusal", intruder.Stderr(), c.ID, c.DB.Name(), other.DB.Name(), "tailer checkpoint reset")
+	reset := other.Do(3, "checkpoint reset", flags(other, "--name="+c.ID)...)
+	holds(t, "reset beside the first", reset.Stderr(), "is active with another database", c.DB.Name())
 
 	_, p, e := c.Kafka.Transaction(t, c.ID)
 	if p != producer || e != epoch {

@@ -235,7 +235,7 @@ func TestStatus(t *testing.T) {
 state       retrying: broker down
 position    0/1
 server      0/2
-lag         unknown s, 1234567 bytes
+lag         unknown, 1234567 bytes
 published   42
 last error  2026-01-02T03:04:05Z broker down
 `

@@ -142,18 +142,18 @@ func (a *app) printStatus(body []byte, output string) error {
 	if s.LastError.Time != nil {
 		lastError = s.LastError.Time.Format(time.RFC3339) + " " + s.LastError.Text
 	}
-	_, err := fmt.Fprintf(a.stdout, "name        %s (tailer %s)\nstate       %s\nposition    %s\nserver      %s\nlag         %s s, %s\npublished   %d\nlast error  %s\n",
+	_, err := fmt.Fprintf(a.stdout, "name        %s (tailer %s)\nstate       %s\nposition    %s\nserver      %s\nlag         %s, %s\npublished   %d\nlast error  %s\n",
 		s.Name, s.Version, oneLine(state), orUnknown(s.Position), orUnknown(s.ServerPosition),
-		number(s.LagSeconds, 3), logLag(s.LagBytes, s.LagTransactions), s.Published, oneLine(lastError))
+		number(s.LagSeconds, 3, " s"), logLag(s.LagBytes, s.LagTransactions), s.Published, oneLine(lastError))
 	return err
 }
 
 // logLag is the lag in the unit that the source counts.
 func logLag(bytes, transactions *float64) string {
 	if transactions != nil {
-		return number(transactions, 0) + " transactions"
+		return number(transactions, 0, " transactions")
 	}
-	return number(bytes, 0) + " bytes"
+	return number(bytes, 0, " bytes")
 }
 
 func orUnknown(s string) string {
@@ -163,9 +163,9 @@ func orUnknown(s string) string {
 	return s
 }
 
-func number(n *float64, digits int) string {
+func number(n *float64, digits int, unit string) string {
 	if n == nil {
 		return "unknown"
 	}
-	return strconv.FormatFloat(*n, 'f', digits, 64)
+	return strconv.FormatFloat(*n, 'f', digits, 64) + unit
 }

@@ -57,6 +57,9 @@ func (s *Source) SetupSQL() []string {
 		}
 		out = append(out, g+";")
 	}
+	if mariadb { // to MySQL's servers REPLICATION CLIENT is enough
+		out = append(out, "GRANT SLAVE MONITOR ON *.* TO "+account+"; -- for tailer check: whether the server is a replica")
+	}
 	if s.cfg.Cleanup {
 		out = append(out, "-- for --cleanup:")
 		for _, g := range s.cleanupGrants(account) {

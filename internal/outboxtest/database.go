@@ -22,6 +22,9 @@ import (
 type Database struct {
 	// ID is the identity; changing it makes another database.
 	ID string
+	// Branch is the branch of history as the identity has it; "1", as all
+	// positions, unless changed to make another server.
+	Branch string
 
 	mu        sync.Mutex // guards all below
 	txns      [][]string // ids of the rows
@@ -35,7 +38,7 @@ type Database struct {
 
 // NewDatabase returns an empty one, without a slot.
 func NewDatabase() *Database {
-	return &Database{ID: "sys/db", slot: -1, published: []string{""}, changed: make(chan struct{})}
+	return &Database{ID: "sys/db", Branch: "1", slot: -1, published: []string{""}, changed: make(chan struct{})}
 }
 
 // Insert commits a transaction with these rows.
@@ -199,7 +202,7 @@ func (s *Source) at(step string) error {
 func (s *Source) Connect(context.Context) (outbox.Identity, error) {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	return outbox.Identity{Kind: outbox.Postgres, ID: s.d.ID, Lineage: "1", Version: "test"}, nil
+	return outbox.Identity{Kind: outbox.Postgres, ID: s.d.ID, Lineage: s.d.Branch, Version: "test"}, nil
 }
 
 // Reach is Connect.

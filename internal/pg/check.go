@@ -205,7 +205,7 @@ func (s *Source) checkSlot(ctx context.Context, x *session, r *outbox.Findings) 
 		return sl
 	}
 	if !sl.exists {
-		r.OK(what, "it does not exist yet; the first start creates it")
+		r.OK(what, "it does not exist: the first start creates it; one that finds a checkpoint refuses (%s)", ReasonSlotMissing)
 		return sl
 	}
 	if s.id.database != "" {

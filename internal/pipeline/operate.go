@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tailer-io/tailer/internal/checkpoint"
@@ -101,6 +103,9 @@ func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outb
 	if p.topic == nil {
 		return old, nil
 	}
+	if err := p.idleElsewhere(ctx, old); err != nil {
+		return nil, err
+	}
 	there, err := p.topic.Exists(ctx)
 	if err != nil {
 		return nil, err
@@ -137,6 +142,37 @@ func (p *Pipeline) takeLock(ctx context.Context, rec *checkpoint.Record) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// idleElsewhere looks after a record of another database, or of another server or
+// branch of history of this one: the lock, which is in ours, says nothing about
+// who writes that record. An instance writes one every idleInterval, so one that
+// changes while we watch, by our own clock, is a Refusal; old is nil for none.
+func (p *Pipeline) idleElsewhere(ctx context.Context, old *checkpoint.Record) error {
+	if old == nil {
+		return nil
+	}
+	ours := old.Source == (checkpoint.Source{Kind: p.identity.Kind, Identity: p.identity.ID})
+	if ours && strings.HasPrefix(old.Lineage, p.identity.Lineage) || ours && old.Lineage == "" {
+		return nil // a source may add to its lineage in a record
+	}
+	p.log.Info("the checkpoint is of another database or server; looking whether an instance there still writes it",
+		"source", string(old.Source.Kind)+" "+old.Source.Identity, "seconds", takeOverAfter.Seconds())
+	for began := time.Now(); time.Since(began) < takeOverAfter; {
+		if !pause(ctx, lockInterval) {
+			return context.Cause(ctx)
+		}
+		now, err := p.peek(ctx)
+		if err != nil && !isRefusal(err) {
+			return err
+		}
+		if now != nil && !bytes.Equal(now.Encode(), old.Encode()) {
+			return outbox.Refuse("active", "give this one another --name; or stop that one, if its database is given up",
+				"an instance of %q is active with another database or server, %s %s: %s", p.cfg.Name, now.Source.Kind, now.Source.Identity,
+				p.activeNow(ctx, "as its checkpoint says", now))
+		}
+	}
+	return nil
 }
 
 // replace stores a record, or forgets it when value is nil.

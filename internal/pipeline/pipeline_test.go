@@ -328,8 +328,10 @@ func TestRefusalWaits(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if i.Ready() == nil {
+	if err := i.Ready(); err == nil {
 		t.Error("ready while refused")
+	} else if n := strings.Count(err.Error(), "refused"); n != 1 || !strings.HasPrefix(err.Error(), "refused: ") {
+		t.Errorf("readiness says %q", err)
 	}
 	w.db.SetSlot(at)
 	w.db.Insert(rows("a", 3, 1)...)

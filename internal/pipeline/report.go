@@ -116,7 +116,8 @@ func (r *report) refuse(e *outbox.Refusal) {
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.turn = now
-	r.state, r.reason, r.refusal = Refused, e.Error(), e.Reason
+	r.state, r.refusal = Refused, e.Reason
+	r.reason = strings.TrimPrefix(e.Error(), "refused: ") // the state says so already
 	r.noteError(now, e.Error())
 }
 
