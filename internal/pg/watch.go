@@ -132,9 +132,7 @@ func (s *Source) Gauges(ctx context.Context) (outbox.Gauges, error) {
 	if n, err := strconv.ParseFloat(sl.retained, 64); err == nil {
 		g.RetainedBytes = n
 	}
-	if n, err := strconv.ParseFloat(sl.safe, 64); err == nil {
-		g.SafeBytes = max(n, 0) // below it the next checkpoint of the server cuts us off
-	}
+	g.SafeBytes = sl.room()
 	return g, s.loadPatience(ctx, x, name, &g)
 }
 
