@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,11 @@ func (p *Pipeline) lock(ctx context.Context) error {
 			return fmt.Errorf("take the lock of %s: %w", p.cfg.Name, err)
 		}
 		if l, ok := p.file.(locker); held && ok {
-			if err := l.Lock(); err != nil {
+			err := l.Lock()
+			if err != nil && !errors.Is(err, checkpoint.ErrInUse) {
+				return storeError{err} // it is not there, or not ours: nobody else is active for that
+			}
+			if err != nil {
 				held, holder = false, err.Error()
 			}
 		}
