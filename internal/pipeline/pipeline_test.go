@@ -345,6 +345,9 @@ func TestRefusalWaits(t *testing.T) {
 	if i.Ready() == nil {
 		t.Error("ready while refused")
 	}
+	if err := fmt.Sprint(i.Ready()); !strings.HasPrefix(err, "refused: ") || strings.Count(err, "refused") != 1 {
+		t.Errorf("the reason is %v", err)
+	}
 	w.db.SetSlot(at)
 	w.db.Insert(rows("a", 3, 1)...)
 	w.wait(4)
