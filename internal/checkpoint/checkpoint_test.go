@@ -159,7 +159,7 @@ func TestFile(t *testing.T) {
 	if err := f.Lock(); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Lock(); err == nil {
+	if err := other.Lock(); !errors.Is(err, ErrInUse) {
 		t.Error("two locks")
 	}
 	for _, s := range []string{"one", "two"} {

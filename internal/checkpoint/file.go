@@ -26,8 +26,11 @@ func NewFile(path string) *File { return &File{path: path} }
 // Path is where the record is kept.
 func (f *File) Path() string { return f.path }
 
+// ErrInUse means that another process has the file's lock.
+var ErrInUse = errors.New("another tailer uses it")
+
 // Lock takes the file's lock (flock on a file beside it, since the record's
-// own file is replaced by each Save), or says that another process has it. The
+// own file is replaced by each Save); ErrInUse if another process has it. The
 // lock ends with the process.
 func (f *File) Lock() error {
 	if f.lock != nil {
@@ -39,7 +42,10 @@ func (f *File) Lock() error {
 	}
 	if err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		l.Close()
-		return fmt.Errorf("lock checkpoint file %s: another tailer uses it: %w", f.path, err)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrInUse
+		}
+		return fmt.Errorf("lock checkpoint file %s: %w", f.path, err)
 	}
 	f.lock = l
 	return nil

@@ -103,8 +103,9 @@ type Source struct {
 	clean       *session     // opened at the first Aged or Delete
 	cleanTables []tableFacts // as that session found them
 
-	watchMu sync.Mutex // guards good and the opening of watch
+	watchMu sync.Mutex // guards good, hole and the opening of watch
 	good    lsn        // the log's end when Watch last found everything in order
+	hole    string     // behind where rows may be missing since a Watch refused; "" for nowhere
 }
 
 // New makes a Source. It opens no connection: Connect does.

@@ -50,7 +50,14 @@ func (s *Source) Prove(ctx context.Context, r outbox.Resume) error {
 	if err := s.proveSlot(ctx, x, at); err != nil {
 		return s.withRemaining(ctx, x, about, err)
 	}
-	return s.provePublication(ctx, x, s.tables, "")
+	s.watchMu.Lock()
+	since := s.hole
+	s.watchMu.Unlock()
+	if err := s.provePublication(ctx, x, s.tables, since); err != nil {
+		return err
+	}
+	s.closeHole()
+	return nil
 }
 
 // proveSlot: whole, ours, and confirmed no further than the checkpoint. Less

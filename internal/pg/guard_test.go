@@ -265,6 +265,32 @@ func TestLeftOverReader(t *testing.T) {
 	t.Logf("took %s", time.Since(begin))
 }
 
+// What a refusal of Watch says of lost rows is said by every attempt to start
+// after it, too: the one that is let through goes on without them.
+func TestStartAfterWatchRefused(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	s, at := db.anchored()
+	ctx := context.Background()
+	if err := s.Watch(ctx); err != nil {
+		t.Fatal(err)
+	}
+	pub := fmt.Sprintf(`"Pub %s"`, db.name)
+	db.exec(`alter publication %s drop table outbox`, pub)
+	refused(t, s.Watch(ctx), pg.ReasonPublication, "ADD TABLE", "rows committed behind")
+	for range 2 {
+		s.Close()
+		if _, err := s.Connect(ctx); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, s.Prove(ctx, at), pg.ReasonPublication, "ADD TABLE", "rows committed behind")
+	}
+	db.exec(`alter publication %[1]s add table outbox`, pub)
+	if err := s.Prove(ctx, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t)

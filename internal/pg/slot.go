@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/tailer-io/tailer/internal/outbox"
@@ -75,6 +76,20 @@ func (sl slot) foreign(database string) error {
 		return outbox.Refuse(ReasonSlotForeign, hint, "replication slot %s is temporary: it dies with its session", sl.name)
 	}
 	return nil
+}
+
+// room is how much more log may be written before the server gives up the
+// slot's, in bytes: 0 when its next checkpoint does, or when it has, and negative
+// without a limit. It has no safe_wal_size for a slot that is lost, and that must
+// not look like one without a limit.
+func (sl slot) room() float64 {
+	if n, err := strconv.ParseFloat(sl.safe, 64); err == nil {
+		return max(n, 0)
+	}
+	if sl.walStatus == "lost" {
+		return 0
+	}
+	return -1
 }
 
 // lost says why the server cannot give the slot's log any more, "" if it can.

@@ -136,20 +136,25 @@ func createSlotCommand(name string, version int, temporary, export bool) string 
 	return cmd + ")"
 }
 
-// logBlockers logs every few seconds which transactions a slot that is being
-// created by server process self waits for. The function that it returns ends
-// it and waits for its end.
+// logBlockers logs every few seconds, and after a minute once a minute, which
+// transactions a slot that is being created by server process self waits for,
+// the oldest first. The function that it returns ends it and waits for its end.
 func (s *Source) logBlockers(ctx context.Context, self uint32) func() {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for pause(ctx, 3*time.Second) == nil {
-			rows, err := s.ctl.query(ctx, `select 'process ' || pid || ' (xid ' || backend_xid || ', application ' || quote_literal(application_name)
-  || coalesce(', open for ' || date_trunc('second', now() - xact_start), '') || ')' from pg_stat_activity
-where backend_xid is not null and pid <> $1::int
-union all select 'prepared transaction ' || quote_literal(gid) || ' (xid ' || transaction || ')' from pg_prepared_xacts
-limit 10`, fmt.Sprint(self))
+		wait := 3 * time.Second
+		for begin := time.Now(); pause(ctx, wait) == nil; {
+			if time.Since(begin) > time.Minute {
+				wait = time.Minute
+			}
+			rows, err := s.ctl.query(ctx, `select who from (
+  select 'process ' || pid || ' (xid ' || backend_xid || ', application ' || quote_literal(application_name)
+    || coalesce(', open for ' || date_trunc('second', now() - xact_start), '') || ')' as who, xact_start as since
+  from pg_stat_activity where backend_xid is not null and pid <> $1::int
+  union all select 'prepared transaction ' || quote_literal(gid) || ' (xid ' || transaction || ')', prepared from pg_prepared_xacts
+) as t order by since limit 10`, fmt.Sprint(self))
 			if err != nil {
 				continue
 			}

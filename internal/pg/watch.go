@@ -50,21 +50,34 @@ func (s *Source) watchSession(ctx context.Context) (*session, error) {
 // the statement that mends it and the last position known to be good. It may be
 // called beside Stream.
 func (s *Source) Watch(ctx context.Context) error {
+	since, err := s.lookAt(ctx)
+	var r *outbox.Refusal
+	if errors.As(err, &r) {
+		s.watchMu.Lock()
+		defer s.watchMu.Unlock()
+		if s.hole == "" {
+			s.hole = orStart(since)
+		}
+	}
+	return err
+}
+
+// lookAt is Watch; since is the last position known to be good before it.
+func (s *Source) lookAt(ctx context.Context) (since string, err error) {
 	x, err := s.watchSession(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	// The position is taken first: what is found in order below was so there.
 	row, err := x.row(ctx, `select pg_current_wal_insert_lsn()`)
 	if err != nil {
-		return fmt.Errorf("watch: %w", err)
+		return "", fmt.Errorf("watch: %w", err)
 	}
 	at, err := parseLSN(row[0])
 	if err != nil {
-		return fmt.Errorf("watch: %w", err)
+		return "", fmt.Errorf("watch: %w", err)
 	}
 	s.watchMu.Lock()
-	since := ""
 	if s.good != 0 {
 		since = s.good.String()
 	}
@@ -72,28 +85,40 @@ func (s *Source) Watch(ctx context.Context) error {
 	facts := make([]tableFacts, len(s.cfg.Tables))
 	for i, t := range s.cfg.Tables {
 		if facts[i], err = loadTable(ctx, x, t); err != nil {
-			return err
+			return since, err
 		}
 		if err := facts[i].judge(t, s.id.version, true); err != nil {
 			var r *outbox.Refusal
 			if errors.As(err, &r) {
 				r.Text += "; rows committed behind " + orStart(since) + " may be missing"
 			}
-			return err
+			return since, err
 		}
 		if facts[i].oid != s.tables[i].oid {
-			return outbox.Refuse(ReasonTable, "publish what was left behind, then restart tailer",
+			return since, outbox.Refuse(ReasonTable, "publish what was left behind, then restart tailer",
 				"table %s was replaced by another one of its name (OID %s, before %s); rows committed behind %s may be missing",
 				t, facts[i].oid, s.tables[i].oid, orStart(since))
 		}
 	}
 	if err := s.provePublication(ctx, x, facts, since); err != nil {
-		return err
+		return since, err
 	}
 	s.watchMu.Lock()
 	s.good = max(s.good, at)
 	s.watchMu.Unlock()
-	return nil
+	return since, nil
+}
+
+// closeHole says, once it goes on behind a refusal of Watch, what does not come
+// by itself.
+func (s *Source) closeHole() {
+	s.watchMu.Lock()
+	defer s.watchMu.Unlock()
+	if s.hole == "" {
+		return
+	}
+	s.log.Warn("going on behind a refusal; rows committed before its cause was mended may be missing, `tailer republish` publishes them from the table", "behind", s.hole)
+	s.hole = ""
 }
 
 func orStart(since string) string {
@@ -132,9 +157,7 @@ func (s *Source) Gauges(ctx context.Context) (outbox.Gauges, error) {
 	if n, err := strconv.ParseFloat(sl.retained, 64); err == nil {
 		g.RetainedBytes = n
 	}
-	if n, err := strconv.ParseFloat(sl.safe, 64); err == nil {
-		g.SafeBytes = max(n, 0) // below it the next checkpoint of the server cuts us off
-	}
+	g.SafeBytes = sl.room()
 	return g, s.loadPatience(ctx, x, name, &g)
 }
 

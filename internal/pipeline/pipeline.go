@@ -127,6 +127,9 @@ type Pipeline struct {
 	fences   int
 	left     leftOut
 	force    bool // the lock's holder is to be fenced and evicted
+	// wroteBarrier is true from the first barrier of this process on, until
+	// another instance's has come behind it: see succeeded.
+	wroteBarrier bool
 
 	durable atomic.Pointer[outbox.Position] // the newest checkpoint's, for cleanUp
 

@@ -51,6 +51,20 @@ type instance struct {
 	client *outboxtest.Client
 	cancel context.CancelCauseFunc
 	done   chan error
+	reg    *prometheus.Registry
+}
+
+// restarts is tailer_pipeline_restarts_total of a reason.
+func (i *instance) restarts(reason string) float64 {
+	families, _ := i.reg.Gather()
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "tailer_pipeline_restarts_total" && m.GetLabel()[0].GetValue() == reason {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return -1
 }
 
 var errCrash = errors.New("crash")
@@ -72,7 +86,7 @@ func (w *world) start(until string, before ...func(*instance)) *instance {
 // make makes a process that does not run.
 func (w *world) make(until string) *instance {
 	w.t.Helper()
-	i := &instance{source: outboxtest.NewSource(w.db), client: outboxtest.NewClient(w.br, topic), done: make(chan error, 1)}
+	i := &instance{source: outboxtest.NewSource(w.db), client: outboxtest.NewClient(w.br, topic), done: make(chan error, 1), reg: prometheus.NewRegistry()}
 	m, err := mapping.New(mapping.Config{Tables: []mapping.Table{{Name: "outbox"}}})
 	if err != nil {
 		w.t.Fatal(err)
@@ -92,7 +106,7 @@ func (w *world) make(until string) *instance {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	i.Pipeline = pipeline.New(cfg, log, prometheus.NewRegistry())
+	i.Pipeline = pipeline.New(cfg, log, i.reg)
 	return i
 }
 
@@ -332,6 +346,9 @@ func TestRefusalWaits(t *testing.T) {
 		t.Error("ready while refused")
 	} else if n := strings.Count(err.Error(), "refused"); n != 1 || !strings.HasPrefix(err.Error(), "refused: ") {
 		t.Errorf("readiness says %q", err)
+	}
+	if err := fmt.Sprint(i.Ready()); !strings.HasPrefix(err, "refused: ") || strings.Count(err, "refused") != 1 {
+		t.Errorf("the reason is %v", err)
 	}
 	w.db.SetSlot(at)
 	w.db.Insert(rows("a", 3, 1)...)

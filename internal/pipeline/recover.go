@@ -89,6 +89,7 @@ func (p *Pipeline) refence(ctx context.Context) (*checkpoint.Record, error) {
 			return nil, sinkOrRefusal(err)
 		}
 		if who := barrierInstance(got[p.barrierKey()]); who != p.cfg.Instance {
+			p.wroteBarrier = false // counted where errRival arrives
 			return nil, fmt.Errorf("%w: %s", errRival, who)
 		}
 	}
@@ -113,6 +114,7 @@ func (p *Pipeline) fence(ctx context.Context, timeout time.Duration) (*checkpoin
 	if err := p.write(ctx, p.barrierKey(), value); err != nil {
 		return nil, err
 	}
+	p.wroteBarrier = true
 	reached(StepBarred)
 	got, err := p.topic.Newest(ctx, []string{p.cfg.Name}, &outbox.Barrier{Key: p.barrierKey(), Value: value})
 	if err != nil {

@@ -116,8 +116,8 @@ func (r *report) refuse(e *outbox.Refusal) {
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.turn = now
-	r.state, r.refusal = Refused, e.Reason
-	r.reason = strings.TrimPrefix(e.Error(), "refused: ") // the state says so already
+	// The state says already that it is refused.
+	r.state, r.reason, r.refusal = Refused, strings.TrimPrefix(e.Error(), "refused: "), e.Reason
 	r.noteError(now, e.Error())
 }
 

@@ -131,6 +131,12 @@ func TestStandbyTakesOverFromASilentHolder(t *testing.T) {
 		if s := first.Status().State; s != pipeline.Standby {
 			t.Errorf("the one that slept is %s", s)
 		}
+		if n := first.restarts("rival"); n != 1 {
+			t.Errorf("the one that slept counts %v rivals", n)
+		}
+		if n := second.restarts("rival"); n != 0 {
+			t.Errorf("the one that took over counts %v rivals", n)
+		}
 		w.db.Insert("a-2")
 		time.Sleep(time.Second)
 		first.crash()

@@ -2,9 +2,13 @@ package pipeline_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/tailer-io/tailer/internal/checkpoint"
 	"github.com/tailer-io/tailer/internal/outboxtest"
 	"github.com/tailer-io/tailer/internal/pipeline"
 )
@@ -113,4 +117,35 @@ func TestSlotIsNotDroppedUnderARival(t *testing.T) {
 	w.end(first)
 	w.end(second)
 	w.finish()
+}
+
+// A checkpoint file that cannot be locked because its folder is not there is no
+// other instance: the process says so and tries again.
+func TestCheckpointFileWithoutFolder(t *testing.T) {
+	w := newWorld(t)
+	folder := filepath.Join(t.TempDir(), "missing")
+	w.change = func(c *pipeline.Config) {
+		c.Transactional = false
+		c.Sink.(*outboxtest.Client).AtLeastOnce = true
+		c.Topic, c.File = nil, checkpoint.NewFile(filepath.Join(folder, "checkpoint"))
+	}
+	i := w.start("")
+	for end := time.Now().Add(10 * time.Second); i.Status().State != pipeline.Retrying; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it does not try again: %+v", i.Status())
+		}
+	}
+	if s := i.Status(); !strings.Contains(s.Reason, "no such file") {
+		t.Errorf("the reason is %q", s.Reason)
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.db.Insert("a-1")
+	w.wait(1)
+	if n := i.restarts("checkpoint"); n < 1 {
+		t.Errorf("%v restarts by the checkpoint", n)
+	}
+	i.crash()
+	w.end(i)
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,11 @@ func (p *Pipeline) lock(ctx context.Context) error {
 			return fmt.Errorf("take the lock of %s: %w", p.cfg.Name, err)
 		}
 		if l, ok := p.file.(locker); held && ok {
-			if err := l.Lock(); err != nil {
+			err := l.Lock()
+			if err != nil && !errors.Is(err, checkpoint.ErrInUse) {
+				return storeError{err} // it is not there, or not ours: nobody else is active for that
+			}
+			if err != nil {
 				held, holder = false, err.Error()
 			}
 		}
@@ -98,10 +103,11 @@ func (p *Pipeline) observe(ctx context.Context, s *staleness) (bool, error) {
 	if !there {
 		return false, nil // the holder is in its first start
 	}
-	got, err := p.topic.Newest(ctx, []string{p.cfg.Name}, nil)
+	got, err := p.topic.Newest(ctx, []string{p.cfg.Name, p.barrierKey()}, nil)
 	if err != nil {
 		return false, sinkOrRefusal(fmt.Errorf("read the checkpoint: %w", err))
 	}
+	p.succeeded(barrierInstance(got[p.barrierKey()]))
 	now := got[p.cfg.Name]
 	silent := s.note(now, time.Now())
 	// Without any record the holder may be in its first start, waiting for
@@ -121,6 +127,20 @@ func (p *Pipeline) observe(ctx context.Context, s *staleness) (bool, error) {
 		return false, nil
 	}
 	return silent > takeOverAfter, nil
+}
+
+// succeeded counts that another instance has taken the place of this one, as
+// the newest barrier says: once for each time that this one was active. A
+// process that slept notices only that its session to the database is gone,
+// and that may be anything; the holder of the lock may be its own session that
+// the server has not given up yet.
+func (p *Pipeline) succeeded(by string) {
+	if !p.wroteBarrier || by == p.cfg.Instance {
+		return
+	}
+	p.wroteBarrier = false
+	p.restarted("rival")
+	p.log.Warn("another instance of this name has taken over", "instance", by)
 }
 
 // evictFormer ends the sessions of a holder that was fenced because it showed

@@ -36,6 +36,9 @@ func TestLostLock(t *testing.T) {
 				if s := i.Status().State; s != pipeline.Standby {
 					t.Errorf("without its lock it is %s", s)
 				}
+				if n := i.restarts("rival"); n != 0 {
+					t.Errorf("%v rivals, and nobody has published", n)
+				}
 				rival.Close()
 				w.db.Insert("a-1")
 				time.Sleep(watchWithin)

@@ -2,8 +2,9 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -76,5 +77,21 @@ func anyNode[T any](ctx context.Context, c *cluster, step string, f func(*sarama
 	case ctx.Err() != nil:
 		return zero, nil, fmt.Errorf("%s: %w", step, context.Cause(ctx))
 	}
-	return zero, nil, fmt.Errorf("%s: no broker answers: %w", step, errors.Join(errs...))
+	return zero, nil, fmt.Errorf("%s: no broker answers: %w", step, failures(errs))
 }
+
+// failures are what the brokers failed with, as one error in one line, and each
+// once: a broker that is asked first is mostly one that the cluster lists, too.
+type failures []error
+
+func (a failures) Error() string {
+	var texts []string
+	for _, err := range a {
+		if t := err.Error(); !slices.Contains(texts, t) {
+			texts = append(texts, t)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (a failures) Unwrap() []error { return a }
