@@ -361,3 +361,33 @@ func (c *Client) Newest(ctx context.Context, keys []string, upTo *outbox.Barrier
 		}
 	}
 }
+
+// Settled waits until no transaction is open that has written to the checkpoint
+// topic.
+func (c *Client) Settled(ctx context.Context) error {
+	c.b.mu.Lock()
+	open := map[int]bool{}
+	for _, r := range c.b.log {
+		if _, ended := c.b.state[r.txn]; r.topic == c.topic && r.txn != 0 && !ended {
+			open[r.txn] = true
+		}
+	}
+	for {
+		changed := c.b.changed
+		for txn := range open {
+			if _, ended := c.b.state[txn]; ended {
+				delete(open, txn)
+			}
+		}
+		c.b.mu.Unlock()
+		if len(open) == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		c.b.mu.Lock()
+	}
+}

@@ -224,6 +224,10 @@ type CheckpointTopic interface {
 	// upTo is not nil, below the record with that key and value, for which it
 	// waits. A key without record, or with a tombstone, has a nil value.
 	Newest(ctx context.Context, keys []string, upTo *outbox.Barrier) (map[string][]byte, error)
+	// Settled returns when every transaction that had written to the topic when
+	// it was called has been ended, and readers see what came of it: Newest then
+	// finds no older record than what was committed before.
+	Settled(ctx context.Context) error
 }
 
 // Store is a checkpoint store beside the sink's transaction: the file, or the

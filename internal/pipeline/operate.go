@@ -19,10 +19,19 @@ import (
 // nothing, fences nobody and does not need the source.
 func (p *Pipeline) ShowCheckpoint(ctx context.Context) (*checkpoint.Record, error) {
 	defer p.sink.Close()
+	return p.peekSettled(ctx)
+}
+
+// peekSettled is peek once the transactions that were open have ended.
+func (p *Pipeline) peekSettled(ctx context.Context) (*checkpoint.Record, error) {
+	if err := p.settled(ctx); err != nil {
+		return nil, err
+	}
 	return p.peek(ctx)
 }
 
-// peek reads the record without asking whether it fits.
+// peek reads the record without asking whether it fits. What a tailer that has
+// just ended committed last may not be readable yet: see settled, and fence.
 func (p *Pipeline) peek(ctx context.Context) (*checkpoint.Record, error) {
 	if err := p.identifyCluster(ctx); err != nil {
 		return nil, err
@@ -39,6 +48,30 @@ func (p *Pipeline) peek(ctx context.Context) (*checkpoint.Record, error) {
 		return nil, err
 	}
 	return checkpoint.Decode(got[p.cfg.Name])
+}
+
+// settlePatience is how long a command waits for transactions that are open. One
+// that is committed can be read some milliseconds later; one whose process is
+// gone stays open until --kafka-transaction-timeout has passed.
+const settlePatience = 5 * time.Second
+
+// settled waits until what a tailer that has just ended committed last can be
+// read: the record before it would have the next one publish a batch again.
+func (p *Pipeline) settled(ctx context.Context) error {
+	if p.topic == nil {
+		return nil
+	}
+	if there, err := p.topic.Exists(ctx); err != nil || !there {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	err := p.topic.Settled(waiting)
+	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
+		p.log.Warn("a transaction of this name is open, and may still move the checkpoint; read it again in a while", "topic", p.cfg.CheckpointTopic)
+		return nil
+	}
+	return err
 }
 
 // SetCheckpoint makes the next start stream from where at says, and returns
@@ -86,7 +119,8 @@ func (p *Pipeline) ResetCheckpoint(ctx context.Context) (old *checkpoint.Record,
 	return old, nil
 }
 
-// hold connects, reads the record, takes the lock and fences.
+// hold connects, takes the lock and fences, and returns the record that is final
+// then; one that cannot be read is nil.
 func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outbox.Identity, error)) (*checkpoint.Record, error) {
 	id, err := connect(ctx)
 	if err != nil {
@@ -115,10 +149,11 @@ func (p *Pipeline) hold(ctx context.Context, connect func(context.Context) (outb
 			return nil, fmt.Errorf("create the checkpoint topic: %w", err)
 		}
 	}
-	if _, err := p.fence(ctx, p.cfg.TransactionTimeout); err != nil && !isRefusal(err) {
+	rec, err := p.fence(ctx, p.cfg.TransactionTimeout)
+	if err != nil && !isRefusal(err) {
 		return nil, err
 	}
-	return old, nil
+	return rec, nil
 }
 
 // lockPatience is how long an operator's command waits for the lock: the server
@@ -158,6 +193,13 @@ func (p *Pipeline) idleElsewhere(ctx context.Context, old *checkpoint.Record) er
 	}
 	p.log.Info("the checkpoint is of another database or server; looking whether an instance there still writes it",
 		"source", string(old.Source.Kind)+" "+old.Source.Identity, "seconds", takeOverAfter.Seconds())
+	old, err := p.peekSettled(ctx)
+	if err != nil && !isRefusal(err) {
+		return err
+	}
+	if old == nil {
+		return nil
+	}
 	for began := time.Now(); time.Since(began) < takeOverAfter; {
 		if !pause(ctx, lockInterval) {
 			return context.Cause(ctx)

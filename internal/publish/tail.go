@@ -45,6 +45,27 @@ func (k *Kafka) Newest(ctx context.Context, keys []string, upTo *outbox.Barrier)
 	return found, nil
 }
 
+// Settled waits until readers see what came of every transaction that had written
+// to the checkpoint topic when it was called: the coordinator answers a Commit
+// once it is decided, and writes the markers behind which it can be read
+// afterwards. A transaction that nobody ends is waited for until ctx ends.
+func (k *Kafka) Settled(ctx context.Context) error {
+	l, err := k.openLog(ctx)
+	if err != nil {
+		return fmt.Errorf("read checkpoint topic %s: %w", k.cfg.CheckpointTopic, err)
+	}
+	written, err := l.offset(ctx, sarama.OffsetNewest, sarama.ReadUncommitted)
+	for pause := newBackoff(time.Millisecond, barrierPatience, time.Duration(1<<62)); err == nil && l.stable < written; {
+		if err = pause.wait(ctx); err == nil {
+			err = l.bounds(ctx)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("wait for transactions in checkpoint topic %s: %w", l.topic, err)
+	}
+	return nil
+}
+
 // tailWindow is how many bytes a fetch of the checkpoint topic asks for.
 const tailWindow = 1 << 20
 

@@ -194,6 +194,39 @@ func TestNewestWaitsForTheBarrier(t *testing.T) {
 	}
 }
 
+// What was committed before Settled is what Newest gives after it, and an open
+// transaction is waited for.
+func TestSettled(t *testing.T) {
+	r := newRig(t, nil)
+	ctx := ctxT(t)
+	must(t, r.Create(ctx))
+	must(t, r.Fence(ctx, 10*time.Second))
+	reader := r.another()
+	for i := range 50 {
+		transact(t, r.Kafka, r.point(fmt.Sprintf("name=%d", i)))
+		must(t, reader.Settled(ctx))
+		got, err := reader.Newest(ctx, []string{"name"}, nil)
+		if err != nil || string(got["name"]) != fmt.Sprint(i) {
+			t.Fatalf("behind transaction %d: %q, %v", i, got["name"], err)
+		}
+	}
+	m := r.point("name=open")
+	must(t, r.Admit(ctx, m, nil))
+	must(t, r.Join(ctx, m))
+	must(t, r.Produce(ctx, m))
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	if err := reader.Settled(short); err == nil || short.Err() == nil {
+		t.Errorf("beside an open transaction: %v", err)
+	}
+	must(t, r.Commit(ctx))
+	must(t, reader.Settled(ctx))
+	got, err := reader.Newest(ctx, []string{"name"}, nil)
+	if err != nil || string(got["name"]) != "open" {
+		t.Errorf("%q, %v", got["name"], err)
+	}
+}
+
 func TestNewestAfterTheLogMoved(t *testing.T) {
 	r := newRig(t, nil)
 	ctx := ctxT(t)
