@@ -5,7 +5,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/tailer-io/tailer/e2e/harness"
@@ -87,14 +86,7 @@ func world(t *testing.T, server harness.Server) *harness.Case {
 
 // faultWays are the ways to the broker that no test uses: the address that it advertises there, for a proxy to listen
 // on, and the one that it listens on.
-var faultWays = sync.OnceValue(func() chan string {
-	ways := strings.Fields(os.Getenv("STACK_KAFKA_FAULTS"))
-	free := make(chan string, len(ways))
-	for _, way := range ways {
-		free <- way
-	}
-	return free
-})
+var faultWays = harness.Ways("STACK_KAFKA_FAULTS")
 
 // faults starts a proxy in front of the broker; where all ways are taken, the test waits for one.
 func faults(t *testing.T) *proxy.Proxy {

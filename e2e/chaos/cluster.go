@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,36 +34,27 @@ type Cluster struct {
 	dir   string // of the server kafka3, when it is ours
 }
 
-// ways are the ways to the brokers that no world uses, a Node of each broker.
-var ways = sync.OnceValue(func() chan []Node {
-	text := os.Getenv("STACK_KAFKA_FAULTS")
-	if own() {
-		text = os.Getenv("STACK_KAFKA3_FAULTS")
-	}
-	words := strings.Fields(text)
-	free := make(chan []Node, len(words))
-	for _, word := range words {
-		var nodes []Node
-		for i, pair := range strings.Split(word, ",") {
-			listen, target, _ := strings.Cut(pair, "/")
-			nodes = append(nodes, Node{ID: int32(i + 1), Listen: listen, Target: target})
-		}
-		free <- nodes
-	}
-	return free
-})
+// ways are the ways to the one broker, ownWays those to the three of our own, that no world uses.
+var ways, ownWays = harness.Ways("STACK_KAFKA_FAULTS"), harness.Ways("STACK_KAFKA3_FAULTS")
 
 // NewCluster is the cluster that the environment names, by a way that belongs to the test until it ends; where all are
 // taken, it waits for one.
 func NewCluster(t testing.TB, kafka *harness.Kafka) *Cluster {
 	t.Helper()
-	if cap(ways()) == 0 {
+	c := &Cluster{kafka: kafka, Own: own()}
+	free := ways()
+	if c.Own {
+		free = ownWays()
+		c.dir = filepath.Join(harness.Env(t, "STACK_DIR"), "kafka3")
+	}
+	if cap(free) == 0 {
 		t.Skip("scripts/stack env names no ways to a broker for proxies")
 	}
-	c := &Cluster{kafka: kafka, Own: own(), Nodes: <-ways()}
-	t.Cleanup(func() { ways() <- c.Nodes })
-	if c.Own {
-		c.dir = filepath.Join(harness.Env(t, "STACK_DIR"), "kafka3")
+	way := <-free
+	t.Cleanup(func() { free <- way })
+	for i, pair := range strings.Split(way, ",") {
+		listen, target, _ := strings.Cut(pair, "/")
+		c.Nodes = append(c.Nodes, Node{ID: int32(i + 1), Listen: listen, Target: target})
 	}
 	return c
 }

@@ -24,15 +24,17 @@ func (p *Pipeline) ShowCheckpoint(ctx context.Context) (*checkpoint.Record, erro
 
 // peekSettled is peek once the transactions that were open have ended.
 func (p *Pipeline) peekSettled(ctx context.Context) (*checkpoint.Record, error) {
-	if err := p.settled(ctx); err != nil {
-		return nil, err
-	}
-	return p.peek(ctx)
+	return p.look(ctx, p.settled)
 }
 
 // peek reads the record without asking whether it fits. What a tailer that has
 // just ended committed last may not be readable yet: see settled, and fence.
 func (p *Pipeline) peek(ctx context.Context) (*checkpoint.Record, error) {
+	return p.look(ctx, func(context.Context) error { return nil })
+}
+
+// look is peek, which waits for something when the topic is there.
+func (p *Pipeline) look(ctx context.Context, wait func(context.Context) error) (*checkpoint.Record, error) {
 	if err := p.identifyCluster(ctx); err != nil {
 		return nil, err
 	}
@@ -41,6 +43,9 @@ func (p *Pipeline) peek(ctx context.Context) (*checkpoint.Record, error) {
 	}
 	there, err := p.topic.Exists(ctx)
 	if err != nil || !there {
+		return nil, err
+	}
+	if err := wait(ctx); err != nil {
 		return nil, err
 	}
 	got, err := p.topic.Newest(ctx, []string{p.cfg.Name}, nil)
@@ -58,12 +63,6 @@ const settlePatience = 5 * time.Second
 // settled waits until what a tailer that has just ended committed last can be
 // read: the record before it would have the next one publish a batch again.
 func (p *Pipeline) settled(ctx context.Context) error {
-	if p.topic == nil {
-		return nil
-	}
-	if there, err := p.topic.Exists(ctx); err != nil || !there {
-		return err
-	}
 	waiting, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
 	err := p.topic.Settled(waiting)
