@@ -250,6 +250,9 @@ func (s *Source) Evict(context.Context) error {
 
 // Prove refuses without a slot, or with one beyond r.
 func (s *Source) Prove(_ context.Context, r outbox.Resume) error {
+	if err := s.at("prove"); err != nil {
+		return err
+	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	n := num(r.Position)

@@ -127,6 +127,8 @@ type Pipeline struct {
 	fences   int
 	left     leftOut
 	force    bool // the lock's holder is to be fenced and evicted
+	// tookLock tells that this session is past standing by.
+	tookLock bool
 	// wroteBarrier is true from the first barrier of this process on, until
 	// another instance's has come behind it: see succeeded.
 	wroteBarrier bool
@@ -215,18 +217,30 @@ func (p *Pipeline) session(ctx context.Context) error {
 	defer p.setActive(false)
 	p.setState(Starting, "")
 	resume, err := p.start(ctx)
-	if err != nil {
-		p.sink.Close()
-		p.source.Close()
-		return err
-	}
-	if p.added != nil {
+	switch {
+	case err != nil:
+	case p.added != nil:
 		err = p.extend(ctx)
-	} else {
+	default:
 		err = p.stream(ctx, resume, p.cfg.Until)
 	}
+	err = p.stillTrue(ctx, err)
 	p.sink.Close()
 	p.source.Close()
+	return err
+}
+
+// stillTrue lets a refusal stand only while the name's lock is ours. A process
+// that slept compares what it read before with what the one that took over has
+// made since: a slot ahead of an old checkpoint is then no news for an operator.
+// The lock is asked for afterwards, for whoever took over took it first.
+func (p *Pipeline) stillTrue(ctx context.Context, err error) error {
+	if !isRefusal(err) || !p.tookLock || ctx.Err() != nil {
+		return err
+	}
+	if lost := p.stillLocked(ctx); lost != nil {
+		return fmt.Errorf("%w; what was found before does not count: %v", lost, err)
+	}
 	return err
 }
 

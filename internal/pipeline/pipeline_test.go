@@ -162,6 +162,16 @@ func (w *world) wait(n int) {
 	}
 }
 
+// until waits until ok.
+func (w *world) until(what string, ok func() bool) {
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Errorf("it has not come to be that %s", what)
+			return
+		}
+	}
+}
+
 func rows(key string, from, n int) []string {
 	var ids []string
 	for i := range n {
@@ -264,7 +274,7 @@ func TestZombieCommitsNothing(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	for first.Status().State != pipeline.Standby && second.Status().State != pipeline.Standby {
 		if time.Now().After(deadline) {
-			t.Fatalf("nobody stands by: %s, %s", first.Status().State, second.Status().State)
+			t.Fatalf("nobody stands by: %+v, %+v", first.Status(), second.Status())
 		}
 		w.db.Insert(rows("b", len(w.db.Rows()), 1)...)
 		time.Sleep(5 * time.Millisecond)
@@ -273,6 +283,38 @@ func TestZombieCommitsNothing(t *testing.T) {
 	second.crash()
 	w.end(first)
 	w.end(second)
+	w.finish()
+}
+
+// A process that slept between reading the checkpoint and comparing it with
+// the server finds what its successor has made of the server meanwhile.
+func TestNothingIsRefusedForWhatASuccessorDid(t *testing.T) {
+	w := newWorld(t)
+	w.db.Insert(rows("a", 0, 3)...)
+	w.finish()
+	var second *instance
+	first := w.start("", func(i *instance) {
+		i.source.At = func(step string) error {
+			if step != "prove" || second != nil {
+				return nil
+			}
+			if err := outboxtest.NewSource(w.db).Evict(context.Background()); err != nil {
+				return err
+			}
+			second = w.start("")
+			w.db.Insert(rows("a", 3, 3)...)
+			w.wait(6)
+			w.until("the second one confirms", func() bool { return w.db.Slot() == 2 })
+			return nil
+		}
+	})
+	w.until("the first one stands by", func() bool { return first.Status().State == pipeline.Standby })
+	second.crash()
+	w.end(second)
+	w.db.Insert(rows("a", 6, 1)...)
+	w.wait(7)
+	first.crash()
+	w.end(first)
 	w.finish()
 }
 

@@ -14,7 +14,7 @@ import (
 // known that the checkpoint is of this database, and nothing is believed that
 // was read before fencing.
 func (p *Pipeline) start(ctx context.Context) (outbox.Resume, error) {
-	p.last = nil
+	p.last, p.tookLock = nil, false
 	p.adopt(nil)
 
 	// 1. The configuration is valid: cmd has seen to it (status 2).
@@ -43,6 +43,7 @@ func (p *Pipeline) start(ctx context.Context) (outbox.Resume, error) {
 	if err := p.lock(ctx); err != nil {
 		return outbox.Resume{}, err
 	}
+	p.tookLock = true
 	reached(StepLocked)
 	if err := p.ready(ctx, rec); err != nil {
 		return outbox.Resume{}, err
