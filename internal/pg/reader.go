@@ -38,7 +38,6 @@ type reader struct {
 
 	reads   atomic.Uint64 // reads completed
 	pending atomic.Bool   // a read waits for the server
-	onRead  func()        // after each completed read; may be nil
 }
 
 func newReader(src io.Reader) *reader {
@@ -127,9 +126,6 @@ func (d *reader) fill() error {
 	d.reads.Add(1)
 	d.w += n
 	if n > 0 {
-		if d.onRead != nil {
-			d.onRead()
-		}
 		return nil
 	}
 	if err == nil {

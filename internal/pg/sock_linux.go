@@ -26,3 +26,13 @@ func lowWater(c syscall.RawConn, n int) error {
 	}
 	return err
 }
+
+// queued is how many bytes there are to read (SIOCINQ, tcp(7)); 0 when that
+// cannot be asked.
+func queued(fd uintptr) int {
+	n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -11,3 +11,5 @@ func userTimeout(uintptr, int) error { return nil }
 const canLowWater = false
 
 func lowWater(syscall.RawConn, int) error { return nil }
+
+func queued(uintptr) int { return 0 }

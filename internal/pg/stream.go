@@ -24,7 +24,7 @@ import (
 // and written without pgconn, which has let go of it.
 type stream struct {
 	conn   net.Conn // TLS or plain
-	raw    net.Conn // the socket
+	sock   *bulk    // below it
 	d      *reader
 	pid    uint32
 	slot   string
@@ -84,8 +84,11 @@ func (s *Source) start(ctx context.Context, r outbox.Resume) (*stream, outbox.Re
 		dial := c.DialFunc
 		c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := dial(ctx, network, addr)
-			st.raw = credential.Bare(raw)
-			return raw, err
+			if err != nil {
+				return nil, err
+			}
+			st.sock = newBulk(raw, credential.Bare(raw))
+			return st.sock, nil
 		}
 		c.BuildFrontend = func(rd io.Reader, w io.Writer) *pgproto3.Frontend {
 			st.d = newReader(rd)
@@ -183,17 +186,15 @@ func (st *stream) run(ctx context.Context) error {
 	done := make(chan struct{})
 	var helpers sync.WaitGroup
 	helpers.Go(func() { st.p.run(done) })
-	if w := newWaker(st.raw, &st.d.reads); w != nil {
-		st.d.onRead = w.read
-		helpers.Go(func() { w.run(done) })
-	}
+	st.sock.served = true
+	helpers.Go(func() { st.sock.run(done) })
 	// One deadline in the past ends a read that waits; none is set for each.
 	stop := context.AfterFunc(ctx, func() { _ = st.conn.SetReadDeadline(time.Unix(1, 0)) })
 	err := st.read(ctx)
 	stop()
 	close(done)
 	helpers.Wait()
-	st.d.onRead = nil
+	st.sock.served = false
 	if errors.Is(err, outbox.ErrEnd) {
 		return err
 	}

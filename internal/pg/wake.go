@@ -2,89 +2,159 @@ package pg
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // The server flushes every message by itself, and each flush wakes the reader:
-// while much comes, most of its time is wake-ups. So a busy reader asks the
-// kernel to be woken once 32 KB are there (SO_RCVLOWAT), and a tick that saw
-// nothing read in 1 ms takes it back, which delivers whatever is there.
+// while much comes, most of its time is wake-ups. So a busy reader waits until
+// 32 KB are there (SO_RCVLOWAT), and a tick that saw nothing read in 1 ms takes
+// that back, which delivers whatever is there.
 const (
 	busyReads  = 16
 	busyWithin = 800 * time.Microsecond
 	busyBytes  = 32 << 10
 	idleTick   = time.Millisecond
+	// A reader that was busy a moment ago is so again when it finds much at once:
+	// the server had only been held up.
+	muchBytes   = busyBytes / 4
+	againWithin = 20 * time.Millisecond
+	// Whoever asks for less than that at a time gets it from a buffer: TLS does,
+	// for each record.
+	littleBytes = 4 << 10
 )
 
-// waker does that for one connection. The flag busy hands the socket option to
-// and fro: the reader touches it only while busy is false, the ticker's
-// goroutine only while it is true.
-type waker struct {
-	raw   syscall.RawConn
-	reads *atomic.Uint64
-	busy  atomic.Bool
-	kick  chan struct{} // the reader went busy
+// bulk is a stream's socket. Reads are for one goroutine; they wait for much
+// while run serves and much comes.
+type bulk struct {
+	net.Conn
+	raw    syscall.RawConn // nil where there is nothing to gain
+	reads  atomic.Uint64   // reads of the socket completed
+	served bool            // run serves: set before it and after it, never meanwhile
+	kick   chan struct{}   // the reader went busy
+
+	mu      sync.Mutex  // held while the low-water mark and busy change
+	busy    atomic.Bool // the mark is up
+	dropped time.Time   // when it came down last
 
 	count int // reads since the time below; the reader's own
 	since time.Time
+
+	buf  []byte // for small reads; nil until there is one
+	r, w int    // buf[r:w] is not read yet
 }
 
-// newWaker returns nil where there is nothing to gain: on a Unix socket poll
-// does not honour the option.
-func newWaker(c net.Conn, reads *atomic.Uint64) *waker {
-	t, ok := c.(*net.TCPConn)
-	if !ok || !canLowWater {
-		return nil
+// newBulk wraps a connection whose socket is bare. Only TCP has the mark: on a
+// Unix socket poll does not honour it.
+func newBulk(c, bare net.Conn) *bulk {
+	b := &bulk{Conn: c, kick: make(chan struct{}, 1)}
+	if t, ok := bare.(*net.TCPConn); ok && canLowWater {
+		b.raw, _ = t.SyscallConn() // fails on a closed one, whose reads fail
 	}
-	raw, err := t.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return &waker{raw: raw, reads: reads, kick: make(chan struct{}, 1)}
+	return b
 }
 
-// read is called by the reader after each read.
-func (w *waker) read() {
-	if w.count++; w.count < busyReads {
+func (b *bulk) Read(p []byte) (int, error) {
+	if b.r == b.w {
+		if len(p) >= littleBytes {
+			return b.read(p)
+		}
+		if b.buf == nil {
+			b.buf = make([]byte, bufferSize)
+		}
+		n, err := b.read(b.buf)
+		if b.r, b.w = 0, n; n == 0 {
+			return 0, err
+		}
+	}
+	n := copy(p, b.buf[b.r:b.w])
+	b.r += n
+	return n, nil
+}
+
+func (b *bulk) read(p []byte) (int, error) {
+	if b.busy.Load() {
+		b.gather()
+	}
+	n, err := b.Conn.Read(p)
+	b.reads.Add(1)
+	if b.served && b.raw != nil {
+		b.note(n)
+	}
+	return n, err
+}
+
+// gather waits until much is there, or until the mark comes down. An ordinary
+// read would take the little that is there without waiting.
+func (b *bulk) gather() {
+	waited := false
+	// What fails here fails in the read that follows, which says why.
+	_ = b.raw.Read(func(fd uintptr) bool {
+		// From here on no wake-up is lost. If the mark is still up, taking it
+		// down, which wakes, is still to come.
+		enough := waited || queued(fd) >= busyBytes || !b.busy.Load()
+		waited = true
+		return enough
+	})
+}
+
+// note raises the mark when much comes.
+func (b *bulk) note(n int) {
+	much := n >= muchBytes
+	if b.count++; b.count < busyReads && !much || b.busy.Load() {
 		return
 	}
 	now := time.Now()
-	busy := now.Sub(w.since) < busyWithin
-	w.count, w.since = 0, now
-	if !busy || w.busy.Load() || lowWater(w.raw, busyBytes) != nil {
+	busy := b.count >= busyReads && now.Sub(b.since) < busyWithin
+	if b.count >= busyReads {
+		b.count, b.since = 0, now
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !busy && (!much || now.Sub(b.dropped) > againWithin) || lowWater(b.raw, busyBytes) != nil {
 		return
 	}
-	w.busy.Store(true)
-	w.kick <- struct{}{} // never blocks: the last one was taken before busy turned false
+	b.busy.Store(true)
+	b.kick <- struct{}{} // never blocks: the last one was taken before busy turned false
+}
+
+// lower takes the mark down, which wakes a reader that now has enough.
+func (b *bulk) lower() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy.Store(false)   // first: see gather
+	_ = lowWater(b.raw, 1) // fails only on a closed socket
+	b.dropped = time.Now()
 }
 
 // run serves until done is closed.
-func (w *waker) run(done <-chan struct{}) {
+func (b *bulk) run(done <-chan struct{}) {
+	if b.raw == nil {
+		return
+	}
+	defer b.lower() // what is there may still be wanted
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
 		tick.Reset(time.Hour)
 		select {
-		case <-w.kick:
+		case <-b.kick:
 		case <-done:
 			return
 		}
 		tick.Reset(idleTick)
-		last := w.reads.Load()
+		last := b.reads.Load()
 		for idle := false; !idle; {
 			select {
 			case <-tick.C:
 			case <-done:
-				_ = lowWater(w.raw, 1) // what is there may still be wanted
 				return
 			}
-			n := w.reads.Load()
+			n := b.reads.Load()
 			idle, last = n == last, n
 		}
-		// Fails only on a closed socket.
-		_ = lowWater(w.raw, 1)
-		w.busy.Store(false)
+		b.lower()
 	}
 }

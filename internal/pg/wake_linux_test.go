@@ -1,7 +1,10 @@
 package pg
 
 import (
+	"bytes"
+	"encoding/binary"
 	"io"
+	"math/rand"
 	"net"
 	"testing"
 	"time"
@@ -9,69 +12,204 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A busy reader's low-water mark goes up, and comes down again by itself,
-// which delivers the few bytes that lie below it.
-func TestWaker(t *testing.T) {
+// pair is two ends of a connection over TCP.
+func pair(t *testing.T) (in, out net.Conn) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	out, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
+	if out, err = net.Dial("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	defer out.Close()
-	in, err := l.Accept()
-	if err != nil {
+	t.Cleanup(func() { out.Close() })
+	if in, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	d := newReader(in)
-	w := newWaker(in, &d.reads)
-	mark := func() (n int) {
-		_ = w.raw.Control(func(fd uintptr) { n, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT) })
-		return n
-	}
+	t.Cleanup(func() { in.Close() })
+	return in, out
+}
+
+// serve runs it until the returned function is called.
+func (b *bulk) serve() (stop func()) {
+	b.served = true
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() { b.run(done); close(ended) }()
+	return func() { close(done); <-ended; b.served = false }
+}
+
+func (b *bulk) mark() (n int) {
+	_ = b.raw.Control(func(fd uintptr) { n, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT) })
+	return n
+}
+
+// A busy reader's low-water mark goes up, and comes down again by itself,
+// which delivers the few bytes that lie below it.
+func TestBulk(t *testing.T) {
+	in, out := pair(t)
+	b := newBulk(in, in)
 	for range 3 {
+		b.served = true
 		// Reads as quick as these are what a busy server causes.
 		for range 2 * busyReads {
-			w.read()
+			b.note(1)
 		}
-		if got := mark(); got != busyBytes || !w.busy.Load() {
+		if got := b.mark(); got != busyBytes || !b.busy.Load() {
 			t.Fatalf("busy: the mark is %d", got)
 		}
 		if _, err := out.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan struct{})
-		ended := make(chan struct{})
-		go func() { w.run(done); close(ended) }()
+		stop := b.serve()
 		begin := time.Now()
-		if _, err := io.ReadFull(in, make([]byte, 1)); err != nil {
+		if _, err := io.ReadFull(b, make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begin); took > time.Second {
 			t.Errorf("one byte took %s", took)
 		}
-		for w.busy.Load() {
+		for b.busy.Load() {
 			time.Sleep(100 * time.Microsecond)
 		}
-		if got := mark(); got != 1 {
+		if got := b.mark(); got != 1 {
 			t.Errorf("idle: the mark is %d", got)
 		}
-		close(done)
-		<-ended
+		stop()
 	}
-	// Reads with time between them are no business.
+	// Reads with time between them are no business, however much they find,
+	// unless there was much business a moment ago.
+	b.dropped = b.dropped.Add(-2 * againWithin)
 	for range 3 * busyReads {
-		w.read()
-		w.since = w.since.Add(-busyWithin)
+		b.note(muchBytes)
+		b.since = b.since.Add(-busyWithin)
 	}
-	if w.busy.Load() {
+	if b.busy.Load() {
 		t.Error("slow reads made it busy")
 	}
-	if a, b := net.Pipe(); newWaker(a, &d.reads) != nil || newWaker(b, &d.reads) != nil {
+	b.dropped = time.Now()
+	if b.note(muchBytes); !b.busy.Load() {
+		t.Error("after a moment's pause it is not busy again")
+	}
+	// What ends while the mark is up leaves none behind.
+	b.serve()()
+	if got := b.mark(); got != 1 || b.busy.Load() {
+		t.Errorf("ended: the mark is %d", got)
+	}
+	// When the mark comes down just before a reader begins to wait, the wake-up
+	// was for nobody: it must not wait.
+	if _, err := out.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n == 0; {
+		_ = b.raw.Control(func(fd uintptr) { n = queued(fd) })
+	}
+	waited := make(chan struct{})
+	go func() { b.gather(); close(waited) }()
+	select {
+	case <-waited:
+	case <-time.After(5 * time.Second):
+		t.Fatal("it waits with the mark down, and a byte there")
+	}
+	if a, _ := net.Pipe(); newBulk(a, a).raw != nil {
 		t.Error("a pipe has no low-water mark")
 	}
+}
+
+// A busy reader takes much at a time, without taking the little before it.
+func TestBulkGathers(t *testing.T) {
+	in, out := pair(t)
+	b := newBulk(in, in)
+	go func() {
+		message := make([]byte, 256)
+		for { // as a server does, one write for each message
+			if _, err := out.Write(message); err != nil {
+				return
+			}
+		}
+	}()
+	defer b.serve()()
+	reader := newReader(b)
+	for b.reads.Load() < 200 { // until it is busy
+		if _, err := b.Read(reader.buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reads, n := b.reads.Load(), 0
+	for n < 16<<20 {
+		k, err := b.Read(reader.buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += k
+	}
+	if mean := n / int(b.reads.Load()-reads); mean < busyBytes/2 {
+		t.Errorf("a read took %d bytes", mean)
+	}
+}
+
+// Bursts of every length, each written when the one before has been read, so
+// that nothing but the mark's coming down delivers the rest of it: every byte
+// arrives, in order and soon.
+func TestBulkLosesNoWakeUp(t *testing.T) {
+	in, out := pair(t)
+	b := newBulk(in, in)
+	defer b.serve()()
+	random := rand.New(rand.NewSource(1))
+	var written, read uint64
+	var worst time.Duration
+	lasts := 3 * time.Second
+	if testing.Short() {
+		lasts /= 10
+	}
+	bursts := 0
+	for end := time.Now().Add(lasts); time.Now().Before(end); bursts++ {
+		pauses := random.Intn(3) == 0
+		var lengths []int
+		for range 1 + random.Intn(200) {
+			lengths = append(lengths, 8*(1+random.Intn(60)))
+		}
+		last := make(chan time.Time, 1)
+		from := written
+		for _, n := range lengths {
+			written += uint64(n)
+		}
+		go func() {
+			at := from
+			for _, n := range lengths {
+				message := make([]byte, 0, n)
+				for range n / 8 {
+					message = binary.BigEndian.AppendUint64(message, at)
+					at += 8
+				}
+				if pauses {
+					time.Sleep(20 * time.Microsecond)
+				}
+				if _, err := out.Write(message); err != nil {
+					t.Error(err)
+				}
+			}
+			last <- time.Now()
+		}()
+		if err := in.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		for read < written {
+			p := make([]byte, 1+random.Intn(40_000))
+			n, err := b.Read(p)
+			if err != nil {
+				t.Fatalf("burst %d, %d of %d bytes: %v", bursts, read, written, err)
+			}
+			read += uint64(n)
+			got.Write(p[:n])
+		}
+		for at := from; got.Len() > 0; at += 8 {
+			if v := binary.BigEndian.Uint64(got.Next(8)); v != at {
+				t.Fatalf("at %d: %d", at, v)
+			}
+		}
+		worst = max(worst, time.Since(<-last))
+	}
+	t.Logf("%d bursts, %d bytes in %d reads, the worst waited for %s", bursts, read, b.reads.Load(), worst)
 }

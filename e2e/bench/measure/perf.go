@@ -36,7 +36,7 @@ func PerfWorks() error {
 	return err
 }
 
-// PerfCounts reads what perf wrote.
+// PerfCounts reads what perf wrote. A virtual machine without performance counters has no instructions.
 func PerfCounts(file string) (map[string]float64, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -52,10 +52,8 @@ func PerfCounts(file string) (map[string]float64, error) {
 			counts[fields[2]] = n
 		}
 	}
-	for _, event := range []string{Instructions, SystemCalls} {
-		if _, ok := counts[event]; !ok {
-			return nil, fmt.Errorf("perf did not count %s: %s", event, bytes.TrimSpace(b))
-		}
+	if _, ok := counts[SystemCalls]; !ok {
+		return nil, fmt.Errorf("perf did not count %s: %s", SystemCalls, bytes.TrimSpace(b))
 	}
 	return counts, nil
 }
