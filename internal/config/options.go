@@ -153,7 +153,7 @@ var options = []option{
 		doc:     "exactly-once puts messages and checkpoint into one Kafka transaction",
 		field:   func(c *Config) any { return &c.Delivery }},
 	{name: "commit-interval", def: "5ms", commands: Run,
-		doc:   "the next transaction begins no sooner than this after the last began; the first event after a pause leaves at once; 0 to 1m",
+		doc:   "the next transaction begins no sooner than this after the last began; the first event after a pause leaves at once; while far behind it waits longer, up to 100ms, for full batches; 0 to 1m",
 		field: func(c *Config) any { return &c.CommitInterval }},
 	{name: "checkpoint-topic", derived: "tailer-checkpoint.<name>", commands: source,
 		doc:   "Kafka topic that holds the checkpoints of this name",

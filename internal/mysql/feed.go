@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -31,7 +32,8 @@ type feed struct {
 	collations map[int]string            // character set by collation id
 	h          *outbox.Handoff
 	limits     outbox.Limits
-	until      *place // nil: never
+	until      *place        // nil: never
+	ahead      time.Duration // of our clock, the server's
 
 	maps    []tableMap // by table
 	payload payload

@@ -1,6 +1,10 @@
 package mysql
 
-import "github.com/tailer-io/tailer/internal/outbox"
+import (
+	"time"
+
+	"github.com/tailer-io/tailer/internal/outbox"
+)
 
 // acquire takes a batch to append to. An empty one begins at what is done by
 // now, unless a transaction goes on in it.
@@ -69,7 +73,7 @@ func (f *feed) settle() {
 	case f.batch != nil && f.begun && f.batch.Overfull(f.limits) && !f.group.xa:
 		_ = f.cut() // which fails for XA only
 	case f.batch != nil && !f.begun:
-		f.batch.Resume = f.resume()
+		f.batch.Resume, f.batch.Behind = f.resume(), f.behind()
 		f.h.Rest(f.batch)
 		f.batch = nil
 	case f.batch == nil && f.rows == 0 && (f.dirty || f.heard):
@@ -78,6 +82,20 @@ func (f *feed) settle() {
 	}
 	// An error is the end of the stream, which the read that follows meets too.
 	_ = f.h.Room(f.ctx)
+}
+
+// behind is how long ago the newest transaction of the batch was committed, by the
+// server's clock.
+func (f *feed) behind() time.Duration {
+	t := f.batch.Txns
+	if len(t) == 0 {
+		return 0
+	}
+	d := time.Now().Add(f.ahead).Sub(t[len(t)-1].Commit)
+	if f.mariadb {
+		d -= 2 * time.Second // it notes whole seconds, and the statement's begin
+	}
+	return max(d, 0)
 }
 
 // end hands the last position over, as a batch of its own if need be.

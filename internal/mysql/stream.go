@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 )
@@ -43,6 +45,9 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 		return fmt.Errorf("start streaming: %w", err)
 	}
 	defer f.payload.close()
+	if f.ahead, err = clock(ctx, x); err != nil {
+		return fmt.Errorf("start streaming: %w", err)
+	}
 	f.reload = func(i int) (tableFacts, error) {
 		return s.reloadTable(ctx, x, i)
 	}
@@ -78,6 +83,20 @@ func (s *Source) Stream(ctx context.Context, r outbox.Resume, h *outbox.Handoff)
 		f.abandon()
 	}
 	return err
+}
+
+// clock is how far the server's clock is ahead of ours.
+func clock(ctx context.Context, x *session) (time.Duration, error) {
+	asked := time.Now()
+	r, err := x.row(ctx, "select cast(unix_timestamp(now(6)) * 1000000 as unsigned)")
+	if err != nil {
+		return 0, fmt.Errorf("ask for the time: %w", err)
+	}
+	at, err := strconv.ParseInt(r[0], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the time: %w", err)
+	}
+	return microTime(at).Sub(asked.Add(time.Since(asked) / 2)), nil
 }
 
 // proveServerID refuses an id under which somebody else is registered, or that

@@ -107,6 +107,10 @@ type Batch struct {
 	// Urgent asks for a checkpoint soon although there may be no rows: the
 	// server holds much log back for us.
 	Urgent bool
+	// Behind is how long ago the newest whole transaction in it was committed
+	// when the source read it, both by the source's clock; 0 where nobody knows.
+	// It says how far the log has to be caught up with.
+	Behind time.Duration
 	// After says where reading goes on behind the batch's first n transactions
 	// (0 < n), for a source whose positions grow with each transaction, such as
 	// a GTID set: there the end of a transaction, as End has it, is the step
@@ -126,7 +130,7 @@ type Batch struct {
 func (b *Batch) Reset(keep int) {
 	clear(b.Rows) // drop pointers to shapes
 	b.Rows, b.Txns, b.cells, b.arena = b.Rows[:0], b.Txns[:0], b.cells[:0], b.arena[:0]
-	b.Start, b.Resume, b.Urgent, b.After = Resume{}, Resume{}, false, nil
+	b.Start, b.Resume, b.Urgent, b.Behind, b.After = Resume{}, Resume{}, false, 0, nil
 	if cap(b.arena) > keep {
 		b.arena = nil
 	}

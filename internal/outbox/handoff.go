@@ -15,7 +15,8 @@ import (
 // not done so when the reader wants to append again, the reader gets the same
 // batch back. So a free publisher takes whatever whole transactions are there
 // at once, and a busy one finds them gathered in one batch. A full batch is
-// pushed.
+// pushed. While the log is being caught up with, a free publisher waits a moment
+// for a full one: see patience.
 //
 //	reader:     Acquire -> append ... -> Rest            (at a commit)
 //	                                  -> Push            (full, or cut)
@@ -34,6 +35,8 @@ type Handoff struct {
 	blocked int       // the reader waits for a free batch, or for room
 	n       int       // how many batches there are
 	handed  int       // bytes of batches pushed or taken, and not recycled
+	taken   time.Time // when the last batch with rows was taken
+	patient bool      // the publisher waits for a full batch, and not for one at rest
 
 	wakeReader    chan struct{}
 	wakePublisher chan struct{}
@@ -146,8 +149,11 @@ func (h *Handoff) takeFree() *Batch {
 func (h *Handoff) Rest(b *Batch) {
 	h.mu.Lock()
 	h.resting, h.resume = b, b.Resume
+	patient := h.patient && b.patience() > 0
 	h.mu.Unlock()
-	wake(h.wakePublisher)
+	if !patient {
+		wake(h.wakePublisher)
+	}
 }
 
 // Push hands over a batch that is full or cut; the next Acquire gives another
@@ -258,13 +264,33 @@ func (h *Handoff) InFlight() int {
 	return n
 }
 
+// A batch's fixed cost is spread over its rows, so a publisher that has much to
+// catch up with waits for a full batch: for a sixteenth of how far it is behind,
+// which nobody notices, and no longer than patienceAtMost. Less than patienceFrom
+// is not worth a timer.
+const (
+	patiencePart   = 16
+	patienceFrom   = time.Millisecond
+	patienceAtMost = 100 * time.Millisecond
+)
+
+// patience is how long the publisher may wait for the batch to fill.
+func (b *Batch) patience() time.Duration {
+	if d := min(b.Behind/patiencePart, patienceAtMost); d >= patienceFrom {
+		return d
+	}
+	return 0
+}
+
 // Take gives the publisher the oldest batch: one pushed, else the one at rest
-// if it has rows or is urgent. At the deadline (idle in the future, zero for
-// never) it gives the one at rest even if it has no rows, or nil if there is
-// none: time for an idle checkpoint. It returns the context's cause, or what
-// Close was given once every batch has been taken.
+// if it has rows or is urgent. One whose source is behind is left to grow until
+// it is full or until its patience, which began with the batch before, is over. At the
+// deadline (idle in the future, zero for never) it gives the one at rest even if
+// it has no rows, or nil if there is none: time for an idle checkpoint. It
+// returns the context's cause, or what Close was given once every batch has been
+// taken.
 func (h *Handoff) Take(ctx context.Context, idle time.Time) (*Batch, error) {
-	var deadline <-chan time.Time
+	var deadline, full <-chan time.Time
 	if !idle.IsZero() {
 		t := time.NewTimer(time.Until(idle))
 		defer t.Stop()
@@ -273,16 +299,30 @@ func (h *Handoff) Take(ctx context.Context, idle time.Time) (*Batch, error) {
 	due := false
 	for {
 		h.mu.Lock()
+		h.patient = false
 		switch {
 		case len(h.queue) > 0:
 			b := h.queue[0]
 			h.queue = append(h.queue[:0], h.queue[1:]...)
+			h.taken = time.Now()
 			h.mu.Unlock()
 			return b, nil
 		case h.resting != nil && (due || h.closed != nil || h.resting.Urgent || len(h.resting.Rows) > 0):
 			b := h.resting
+			if wait := b.patience(); wait > 0 && !due && h.closed == nil && !b.Urgent {
+				if wait -= time.Since(h.taken); wait > 0 {
+					h.patient = true
+					t := time.NewTimer(wait)
+					defer t.Stop()
+					full = t.C
+					break
+				}
+			}
 			h.resting = nil
 			h.hand(b)
+			if len(b.Rows) > 0 {
+				h.taken = time.Now()
+			}
 			h.mu.Unlock()
 			return b, nil
 		case h.closed != nil:
@@ -295,6 +335,7 @@ func (h *Handoff) Take(ctx context.Context, idle time.Time) (*Batch, error) {
 		h.mu.Unlock()
 		select {
 		case <-h.wakePublisher:
+		case <-full:
 		case <-deadline:
 			due = true
 		case <-ctx.Done():

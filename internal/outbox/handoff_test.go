@@ -45,6 +45,77 @@ func TestHandoffGathersWhileThePublisherIsBusy(t *testing.T) {
 	}
 }
 
+// While the log is being caught up with, a batch is left to grow: for a part of
+// how far behind it is, until it is full, or until nothing is left to catch up.
+func TestHandoffIsPatientWhileBehind(t *testing.T) {
+	late := func(h *Handoff, behind time.Duration) {
+		b, _ := h.Acquire(ctx)
+		b.Begin([]byte("1"), time.Time{}, 0)
+		b.Add(&Shape{})
+		b.Behind = behind
+		h.Rest(b)
+	}
+	for _, c := range []struct {
+		name   string
+		behind time.Duration
+		wait   time.Duration
+		then   func(*testing.T, *Handoff)
+	}{
+		{"not behind", 0, 0, nil},
+		{"a little", 15 * time.Millisecond, 0, nil},
+		{"some", 160 * time.Millisecond, 10 * time.Millisecond, nil},
+		{"hours", 5 * time.Hour, 100 * time.Millisecond, nil},
+		{"full", time.Hour, 3 * time.Millisecond, func(t *testing.T, h *Handoff) {
+			b, _ := h.Acquire(ctx)
+			h.Push(b)
+		}},
+		{"more at rest", time.Hour, 100 * time.Millisecond, func(t *testing.T, h *Handoff) { late(h, time.Hour) }},
+		{"caught up", time.Hour, 3 * time.Millisecond, func(t *testing.T, h *Handoff) { late(h, 0) }},
+		{"urgent", time.Hour, 3 * time.Millisecond, func(t *testing.T, h *Handoff) { h.Advance(Resume{}, true) }},
+		{"closed", time.Hour, 3 * time.Millisecond, func(t *testing.T, h *Handoff) { h.Close(ErrEnd) }},
+		{"appended to when the time is over", time.Hour, 110 * time.Millisecond, func(t *testing.T, h *Handoff) {
+			time.Sleep(90 * time.Millisecond)
+			b, _ := h.Acquire(ctx)
+			time.Sleep(17 * time.Millisecond)
+			h.Rest(b)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := NewHandoff(3, Limits{Rows: 10, Bytes: 1 << 20}, Resume{})
+				late(h, 0)
+				if _, err := h.Take(ctx, time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				late(h, c.behind)
+				if c.then != nil {
+					go func() {
+						time.Sleep(3 * time.Millisecond)
+						c.then(t, h)
+					}()
+				}
+				start := time.Now()
+				if _, err := h.Take(ctx, time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(start); took != c.wait {
+					t.Errorf("it waited %s, want %s", took, c.wait)
+				}
+				if c.name == "closed" {
+					return
+				}
+				// What the publisher itself needed counts.
+				time.Sleep(200 * time.Millisecond)
+				late(h, c.behind)
+				start = time.Now()
+				if _, err := h.Take(ctx, time.Time{}); err != nil || time.Since(start) != 0 {
+					t.Errorf("after 200 ms it waited %s more, %v", time.Since(start), err)
+				}
+			})
+		})
+	}
+}
+
 func TestHandoffPushesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHandoff(2, Limits{Rows: 1, Bytes: 1 << 20}, Resume{})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 )
@@ -46,6 +47,10 @@ type feed struct {
 	in    bool
 	begin beginMsg
 	rows  uint64 // its outbox rows so far
+	// sent is when the server sent the newest message, and behind how long after
+	// its commit the newest transaction ended, both by the server's clock.
+	sent   int64
+	behind time.Duration
 
 	// open is the transaction that an earlier run cut; nil when it is done
 	// with. skip is how many of its rows are still to be passed over.
@@ -90,11 +95,11 @@ func (f *feed) message(ctx context.Context, b []byte) error {
 	}
 	switch b[0] {
 	case 'w':
-		// Two positions and a time follow; relation messages carry zeros
-		// there, so none of it is of use.
+		// Two positions follow, of no use: relation messages carry zeros there.
 		if len(b) < 1+24+1 {
 			return f.malformed("XLogData", errShort)
 		}
+		f.sent = int64(binary.BigEndian.Uint64(b[17:]))
 		return f.change(ctx, b[25:])
 	case 'k':
 		if len(b) != 1+8+8+1 {
@@ -229,6 +234,7 @@ func (f *feed) commitTxn(m commitMsg) error {
 	}
 	f.done = m.end
 	f.rows = 0
+	f.behind = time.Duration(f.sent-f.begin.commit) * time.Microsecond
 	if f.begun {
 		f.begun = false
 		f.batch.End(appendLSN(f.text[:0], m.end))
@@ -268,7 +274,7 @@ func (f *feed) settle() {
 	case f.batch != nil && f.begun && f.batch.Overfull(f.limits):
 		f.cut()
 	case f.batch != nil && !f.begun:
-		f.batch.Resume = f.resume()
+		f.batch.Resume, f.batch.Behind = f.resume(), f.behind
 		f.h.Rest(f.batch)
 		f.batch, f.told = nil, f.done
 	case f.batch == nil && f.rows == 0 && (f.done > f.told || f.heard):

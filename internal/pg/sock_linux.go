@@ -2,6 +2,7 @@ package pg
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,4 +36,10 @@ func queued(fd uintptr) int {
 		return 0
 	}
 	return n
+}
+
+// nap sleeps in the kernel, which is exact to some 50 us. A signal ends it.
+func nap(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&t, nil)
 }

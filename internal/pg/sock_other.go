@@ -2,7 +2,10 @@
 
 package pg
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // Elsewhere the keepalive probes alone find a dead peer, and reading is woken
 // for every message: slower, not wrong.
@@ -13,3 +16,5 @@ const canLowWater = false
 func lowWater(syscall.RawConn, int) error { return nil }
 
 func queued(uintptr) int { return 0 }
+
+func nap(d time.Duration) { time.Sleep(d) }

@@ -21,6 +21,9 @@ const (
 	// the server had only been held up.
 	muchBytes   = busyBytes / 4
 	againWithin = 20 * time.Millisecond
+	// On a Unix socket it sleeps, until fewer than a few messages come meanwhile.
+	napTime  = 200 * time.Microsecond
+	napBytes = 1 << 10
 	// Whoever asks for less than that at a time gets it from a buffer: TLS does,
 	// for each record.
 	littleBytes = 4 << 10
@@ -31,6 +34,7 @@ const (
 type bulk struct {
 	net.Conn
 	raw    syscall.RawConn // nil where there is nothing to gain
+	unix   bool            // it is a Unix socket
 	reads  atomic.Uint64   // reads of the socket completed
 	served bool            // run serves: set before it and after it, never meanwhile
 	kick   chan struct{}   // the reader went busy
@@ -46,12 +50,13 @@ type bulk struct {
 	r, w int    // buf[r:w] is not read yet
 }
 
-// newBulk wraps a connection whose socket is bare. Only TCP has the mark: on a
-// Unix socket poll does not honour it.
+// newBulk wraps a connection whose socket is bare.
 func newBulk(c, bare net.Conn) *bulk {
 	b := &bulk{Conn: c, kick: make(chan struct{}, 1)}
-	if t, ok := bare.(*net.TCPConn); ok && canLowWater {
-		b.raw, _ = t.SyscallConn() // fails on a closed one, whose reads fail
+	_, tcp := bare.(*net.TCPConn)
+	_, b.unix = bare.(*net.UnixConn)
+	if s, ok := bare.(syscall.Conn); ok && (tcp || b.unix) && canLowWater {
+		b.raw, _ = s.SyscallConn() // fails on a closed one, whose reads fail
 	}
 	return b
 }
@@ -89,6 +94,10 @@ func (b *bulk) read(p []byte) (int, error) {
 // gather waits until much is there, or until the mark comes down. An ordinary
 // read would take the little that is there without waiting.
 func (b *bulk) gather() {
+	if b.unix {
+		b.pause()
+		return
+	}
 	waited := false
 	// What fails here fails in the read that follows, which says why.
 	_ = b.raw.Read(func(fd uintptr) bool {
@@ -98,6 +107,24 @@ func (b *bulk) gather() {
 		waited = true
 		return enough
 	})
+}
+
+// pause is gather for a Unix socket, where poll does not honour the mark: a
+// sleeper is not woken by every message either. Little that came meanwhile ends
+// it. The socket's buffer is small, so it has to be shorter than a timer of the
+// runtime can be.
+func (b *bulk) pause() {
+	if b.queued() < busyBytes {
+		nap(napTime)
+		if b.queued() < napBytes {
+			b.busy.Store(false)
+		}
+	}
+}
+
+func (b *bulk) queued() (n int) {
+	_ = b.raw.Control(func(fd uintptr) { n = queued(fd) })
+	return n
 }
 
 // note raises the mark when much comes.
@@ -110,6 +137,10 @@ func (b *bulk) note(n int) {
 	busy := b.count >= busyReads && now.Sub(b.since) < busyWithin
 	if b.count >= busyReads {
 		b.count, b.since = 0, now
+	}
+	if b.unix {
+		b.busy.Store(busy || much)
+		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,14 +155,14 @@ func (b *bulk) note(n int) {
 func (b *bulk) lower() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.busy.Store(false)   // first: see gather
+	b.busy.Store(false)    // first: see gather
 	_ = lowWater(b.raw, 1) // fails only on a closed socket
 	b.dropped = time.Now()
 }
 
 // run serves until done is closed.
 func (b *bulk) run(done <-chan struct{}) {
-	if b.raw == nil {
+	if b.raw == nil || b.unix {
 		return
 	}
 	defer b.lower() // what is there may still be wanted

@@ -6,21 +6,26 @@ import (
 	"io"
 	"math/rand"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// pair is two ends of a connection over TCP.
-func pair(t *testing.T) (in, out net.Conn) {
+// pair is two ends of a connection over tcp or unix.
+func pair(t *testing.T, network string) (in, out net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "s")
+	}
+	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if out, err = net.Dial("tcp", l.Addr().String()); err != nil {
+	if out, err = net.Dial(network, l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { out.Close() })
@@ -47,7 +52,7 @@ func (b *bulk) mark() (n int) {
 // A busy reader's low-water mark goes up, and comes down again by itself,
 // which delivers the few bytes that lie below it.
 func TestBulk(t *testing.T) {
-	in, out := pair(t)
+	in, out := pair(t, "tcp")
 	b := newBulk(in, in)
 	for range 3 {
 		b.served = true
@@ -118,7 +123,12 @@ func TestBulk(t *testing.T) {
 
 // A busy reader takes much at a time, without taking the little before it.
 func TestBulkGathers(t *testing.T) {
-	in, out := pair(t)
+	t.Run("tcp", func(t *testing.T) { gathers(t, "tcp", busyBytes/2) })
+	t.Run("unix", func(t *testing.T) { gathers(t, "unix", busyBytes/4) })
+}
+
+func gathers(t *testing.T, network string, least int) {
+	in, out := pair(t, network)
 	b := newBulk(in, in)
 	go func() {
 		message := make([]byte, 256)
@@ -143,7 +153,7 @@ func TestBulkGathers(t *testing.T) {
 		}
 		n += k
 	}
-	if mean := n / int(b.reads.Load()-reads); mean < busyBytes/2 {
+	if mean := n / int(b.reads.Load()-reads); mean < least {
 		t.Errorf("a read took %d bytes", mean)
 	}
 }
@@ -152,7 +162,16 @@ func TestBulkGathers(t *testing.T) {
 // that nothing but the mark's coming down delivers the rest of it: every byte
 // arrives, in order and soon.
 func TestBulkLosesNoWakeUp(t *testing.T) {
-	in, out := pair(t)
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			losesNoWakeUp(t, network)
+		})
+	}
+}
+
+func losesNoWakeUp(t *testing.T, network string) {
+	in, out := pair(t, network)
 	b := newBulk(in, in)
 	defer b.serve()()
 	random := rand.New(rand.NewSource(1))
