@@ -284,13 +284,13 @@ func (b *Batch) patience() time.Duration {
 
 // Take gives the publisher the oldest batch: one pushed, else the one at rest
 // if it has rows or is urgent. One whose source is behind is left to grow until
-// it is full or until its patience, which began with the batch before, is over. At the
-// deadline (idle in the future, zero for never) it gives the one at rest even if
-// it has no rows, or nil if there is none: time for an idle checkpoint. It
-// returns the context's cause, or what Close was given once every batch has been
-// taken.
+// it is full, or until its patience, which began with the batch before, is over.
+// At the deadline (idle in the future, zero for never) it gives the one at rest
+// even if it has no rows, or nil if there is none: time for an idle checkpoint.
+// It returns the context's cause, or what Close was given once every batch has
+// been taken.
 func (h *Handoff) Take(ctx context.Context, idle time.Time) (*Batch, error) {
-	var deadline, full <-chan time.Time
+	var deadline, patience <-chan time.Time
 	if !idle.IsZero() {
 		t := time.NewTimer(time.Until(idle))
 		defer t.Stop()
@@ -309,14 +309,13 @@ func (h *Handoff) Take(ctx context.Context, idle time.Time) (*Batch, error) {
 			return b, nil
 		case h.resting != nil && (due || h.closed != nil || h.resting.Urgent || len(h.resting.Rows) > 0):
 			b := h.resting
-			if wait := b.patience(); wait > 0 && !due && h.closed == nil && !b.Urgent {
-				if wait -= time.Since(h.taken); wait > 0 {
-					h.patient = true
-					t := time.NewTimer(wait)
-					defer t.Stop()
-					full = t.C
-					break
-				}
+			wait := b.patience() - time.Since(h.taken)
+			if wait > 0 && !due && h.closed == nil && !b.Urgent {
+				h.patient = true
+				t := time.NewTimer(wait)
+				defer t.Stop()
+				patience = t.C
+				break
 			}
 			h.resting = nil
 			h.hand(b)
@@ -335,7 +334,7 @@ func (h *Handoff) Take(ctx context.Context, idle time.Time) (*Batch, error) {
 		h.mu.Unlock()
 		select {
 		case <-h.wakePublisher:
-		case <-full:
+		case <-patience:
 		case <-deadline:
 			due = true
 		case <-ctx.Done():

@@ -149,27 +149,30 @@ func (w *world) check(want []string) {
 // wait waits until consumers see n rows.
 func (w *world) wait(n int) {
 	w.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		keys, _ := w.br.Committed(topic)
-		if len(keys) >= n {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("%d of %d rows arrived", len(keys), n)
-		}
-		time.Sleep(time.Millisecond)
+	if !w.until(fmt.Sprintf("%d rows arrive", n), w.seen(n)) {
+		w.t.FailNow()
 	}
 }
 
-// until waits until ok.
-func (w *world) until(what string, ok func() bool) {
+// seen tells whether consumers see n rows.
+func (w *world) seen(n int) func() bool {
+	return func() bool {
+		keys, _ := w.br.Committed(topic)
+		return len(keys) >= n
+	}
+}
+
+// until waits until ok, and tells whether it came to that. Any goroutine may
+// call it.
+func (w *world) until(what string, ok func() bool) bool {
+	w.t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			w.t.Errorf("it has not come to be that %s", what)
-			return
+			return false
 		}
 	}
+	return true
 }
 
 func rows(key string, from, n int) []string {
@@ -303,7 +306,7 @@ func TestNothingIsRefusedForWhatASuccessorDid(t *testing.T) {
 			}
 			second = w.start("")
 			w.db.Insert(rows("a", 3, 3)...)
-			w.wait(6)
+			w.until("the second one publishes", w.seen(6))
 			w.until("the second one confirms", func() bool { return w.db.Slot() == 2 })
 			return nil
 		}
