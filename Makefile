@@ -45,9 +45,10 @@ test-full: build build-faults ## the same, in full length and on every supported
 	go test -race -timeout 8m -parallel 6 ./...
 	go test -timeout 10m ./internal/model
 	cd e2e && $(E2E_ENV) go test -count=1 -timeout 3m ./check/... ./harness/... ./mutants/... ./proxy/... ./bench/... && go test -count=1 -skip 'TestChaos|TestSoak' ./chaos
-	cd e2e && go test -c -o ../bin/e2e.test . && for source in postgres mysql mariadb; do \
+	cd e2e && go test -c -o ../bin/e2e.test . && failed= && for source in postgres mysql mariadb; do \
 		if [[ -n $${E2E_FULL:-} ]]; then connect=$$(../scripts/stack debezium $$source); eval "$$connect"; fi; \
-		echo "end to end, $$source"; E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT); done
+		echo "end to end, $$source"; E2E_SOURCE=$$source $(E2E_ENV) ../bin/e2e.test -test.timeout $(E2E_TIMEOUT) || failed+=" $$source"; done; \
+		if [[ -n $$failed ]]; then echo "end to end, failed on:$$failed"; exit 1; fi
 	cd e2e && CHAOS_SOURCES=$${E2E_FULL:+postgres,mysql,mariadb} $(E2E_ENV) go test -count=1 -timeout 10m -v -run TestChaos ./chaos
 
 # On servers of its own, which it kills. What several runs append to one CHAOS_RESULTS adds up, and what was played often

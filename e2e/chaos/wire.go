@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/tailer-io/tailer/e2e/proxy"
 )
 
 // Wire is a TCP proxy that knows no protocol: a network between two processes, with what befalls networks.
@@ -66,7 +68,7 @@ func (w *Wire) Refuse() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.listener != nil {
-		w.listener.Close()
+		proxy.StopListening(w.listener)
 		w.listener = nil
 	}
 	w.cut()

@@ -126,7 +126,7 @@ func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener != nil {
-		p.listener.Close()
+		StopListening(p.listener)
 		p.listener = nil
 	}
 	p.cut()
