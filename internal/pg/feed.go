@@ -48,7 +48,7 @@ type feed struct {
 	begin beginMsg
 	rows  uint64 // its outbox rows so far
 	// sent is when the server sent the newest message, and behind how long after
-	// its commit the newest transaction ended, both by the server's clock.
+	// its commit the newest transaction came, both by the server's clock.
 	sent   int64
 	behind time.Duration
 
@@ -166,6 +166,7 @@ func (f *feed) beginTxn(m beginMsg) error {
 		return f.openGone(m.final)
 	}
 	f.in, f.begin, f.rows, f.begun = true, m, 0, false
+	f.behind = time.Duration(f.sent-m.commit) * time.Microsecond
 	return nil
 }
 
@@ -234,7 +235,6 @@ func (f *feed) commitTxn(m commitMsg) error {
 	}
 	f.done = m.end
 	f.rows = 0
-	f.behind = time.Duration(f.sent-f.begin.commit) * time.Microsecond
 	if f.begun {
 		f.begun = false
 		f.batch.End(appendLSN(f.text[:0], m.end))

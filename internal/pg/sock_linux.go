@@ -28,6 +28,18 @@ func lowWater(c syscall.RawConn, n int) error {
 	return err
 }
 
+// fixedBuffer sets what the socket's receive buffer has room for, in bytes, once
+// and for all (SO_RCVBUF, socket(7)): it does not grow by itself any more.
+func fixedBuffer(c syscall.RawConn, n int) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, n)
+	}); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
 // queued is how many bytes there are to read (SIOCINQ, tcp(7)); 0 when that
 // cannot be asked.
 func queued(fd uintptr) int {

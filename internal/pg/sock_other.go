@@ -15,6 +15,8 @@ const canLowWater = false
 
 func lowWater(syscall.RawConn, int) error { return nil }
 
+func fixedBuffer(syscall.RawConn, int) error { return nil }
+
 func queued(uintptr) int { return 0 }
 
 func nap(d time.Duration) { time.Sleep(d) }

@@ -227,6 +227,7 @@ func (st *stream) read(ctx context.Context) error {
 					return err
 				}
 			}
+			st.sock.behind = f.behind
 			if err := d.fill(); err != nil {
 				return fmt.Errorf("read the log: %w", err)
 			}

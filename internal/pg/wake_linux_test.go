@@ -121,6 +121,65 @@ func TestBulk(t *testing.T) {
 	}
 }
 
+// A reader that is far behind a server on its host rests before it reads on, but not while much is there.
+func TestBulkRestsWhileBehind(t *testing.T) {
+	in, out := pair(t, "tcp")
+	b := newBulk(in, in)
+	// sleeps tells whether it does; a pause of the machine is no rest.
+	sleeps := func() bool {
+		for range 5 {
+			begin := time.Now()
+			if b.rests(); time.Since(begin) < restFrom {
+				return false
+			}
+		}
+		return true
+	}
+	if b.behind = restFrom*restPart - 1; b.rests() || sleeps() {
+		t.Error("it rests although it is hardly behind")
+	}
+	b.behind = time.Minute
+	begin := time.Now()
+	if !b.rests() {
+		t.Error("it does not rest although it is a minute behind")
+	}
+	if took := time.Since(begin); took < restAtMost || took > restAtMost+time.Second {
+		t.Errorf("a minute behind it rested for %s", took)
+	}
+	if b.near = false; b.rests() || sleeps() {
+		t.Error("it rests although the server is far away")
+	}
+	b.near = true
+	if _, err := out.Write(make([]byte, 2*restBelow)); err != nil {
+		t.Fatal(err)
+	}
+	for b.queued() < restBelow {
+		time.Sleep(time.Millisecond)
+	}
+	if !b.rests() || sleeps() {
+		t.Error("it waits although much is there")
+	}
+}
+
+// What waits for longer than a tick ends being busy; a rest does not.
+func TestBulkStaysBusyWhileItRests(t *testing.T) {
+	in, _ := pair(t, "tcp")
+	b := newBulk(in, in)
+	b.behind = time.Minute
+	defer b.serve()()
+	for try := 1; ; try++ { // the tick may come between being busy and the rest
+		for range 2 * busyReads {
+			b.note(1)
+		}
+		if b.rests(); b.busy.Load() {
+			return
+		}
+		if try == 20 {
+			t.Fatal("after a rest it is not busy any more")
+		}
+	}
+}
+
 // A busy reader takes much at a time, without taking the little before it.
 func TestBulkGathers(t *testing.T) {
 	t.Run("tcp", func(t *testing.T) { gathers(t, "tcp", busyBytes/2) })
@@ -162,17 +221,21 @@ func gathers(t *testing.T, network string, least int) {
 // that nothing but the mark's coming down delivers the rest of it: every byte
 // arrives, in order and soon.
 func TestBulkLosesNoWakeUp(t *testing.T) {
-	for _, network := range []string{"tcp", "unix"} {
-		t.Run(network, func(t *testing.T) {
+	for name, c := range map[string]struct {
+		network string
+		behind  time.Duration
+	}{"tcp": {"tcp", 0}, "tcp, far behind": {"tcp", time.Minute}, "unix": {"unix", 0}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			losesNoWakeUp(t, network)
+			losesNoWakeUp(t, c.network, c.behind)
 		})
 	}
 }
 
-func losesNoWakeUp(t *testing.T, network string) {
+func losesNoWakeUp(t *testing.T, network string, behind time.Duration) {
 	in, out := pair(t, network)
 	b := newBulk(in, in)
+	b.behind = behind
 	defer b.serve()()
 	random := rand.New(rand.NewSource(1))
 	var written, read uint64
