@@ -76,7 +76,7 @@ func (a *assembler) add(p *part, msg *outbox.Message, ms int64) bool {
 	r.TimestampDelta = time.Duration(ms-b.base) * time.Millisecond
 	r.OffsetDelta = n
 	r.Key, r.Value = msg.Key, msg.Value
-	setHeaders(r, msg.Headers)
+	b.ship.records.setHeaders(r, msg.Headers)
 	b.wire.Records = append(b.wire.Records, r)
 	b.max = max(b.max, ms)
 	b.size += size
@@ -184,10 +184,14 @@ func (a *assembler) drop() {
 	}
 }
 
-// slab hands out records that are used again after reset.
+// slab hands out records that are used again after reset. What they consist of
+// lies in few large pieces, for the garbage collector's sake: it looks at each
+// piece of what lives, several times a second while much is published.
 type slab struct {
-	chunks [][]sarama.Record
-	used   int
+	chunks  [][]sarama.Record
+	used    int
+	headers []sarama.RecordHeader // those that no record has had yet
+	lists   []*sarama.RecordHeader
 }
 
 const slabChunk = 512
@@ -216,18 +220,29 @@ func (s *slab) reset() {
 }
 
 // setHeaders reuses the headers that a record had before.
-func setHeaders(r *sarama.Record, headers []outbox.Header) {
+func (s *slab) setHeaders(r *sarama.Record, headers []outbox.Header) {
 	list := r.Headers[:cap(r.Headers)]
-	for len(list) < len(headers) {
-		list = append(list, nil)
+	if len(list) < len(headers) {
+		list = s.list(len(headers))
 	}
 	for i := range headers {
-		if list[i] == nil {
-			list[i] = new(sarama.RecordHeader)
-		}
 		list[i].Key, list[i].Value = headers[i].Key, headers[i].Value
 	}
 	r.Headers = list[:len(headers)]
+}
+
+// list is room for n headers, which stays the record's.
+func (s *slab) list(n int) []*sarama.RecordHeader {
+	if len(s.headers) < n {
+		s.headers = make([]sarama.RecordHeader, max(n, slabChunk))
+		s.lists = make([]*sarama.RecordHeader, len(s.headers))
+		for i := range s.headers {
+			s.lists[i] = &s.headers[i]
+		}
+	}
+	list := s.lists[:n:n]
+	s.headers, s.lists = s.headers[n:], s.lists[n:]
+	return list
 }
 
 // recordSize is the size of a record inside a batch, in bytes. delta is its
