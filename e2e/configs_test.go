@@ -61,7 +61,7 @@ var examples = map[string]example{
 func secured(t *testing.T, c *harness.Case) []string {
 	t.Helper()
 	const user, password = "tailer", "scram-secret"
-	dir, broker := harness.Env(t, "STACK_KAFKA_TLS_DIR"), harness.Env(t, "STACK_KAFKA_SECURE")
+	dir, broker := harness.Env(t, "STACK_TLS_DIR"), harness.Env(t, "STACK_KAFKA_SECURE")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	admin := c.Kafka.Admin

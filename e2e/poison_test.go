@@ -566,7 +566,7 @@ func TestATopicRefusedByAuthorisationIsPoison(t *testing.T) {
 	t.Parallel()
 	c := world(t, source(t))
 	brokers := harness.Env(t, "STACK_KAFKA_SECURE")
-	ca := filepath.Join(harness.Env(t, "STACK_KAFKA_TLS_DIR"), "ca.pem")
+	ca := filepath.Join(harness.Env(t, "STACK_TLS_DIR"), "ca.pem")
 	user := c.ID
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("password-of-"+user), 0o600); err != nil {

@@ -17,7 +17,7 @@ import (
 // only. Its certificate is that of the broker, for 127.0.0.1.
 func protectedPostgres(t *testing.T) (server *ownPostgres, ca string) {
 	t.Helper()
-	tls := harness.Env(t, "STACK_KAFKA_TLS_DIR")
+	tls := harness.Env(t, "STACK_TLS_DIR")
 	server = newOwnPostgres(t)
 	server.stop()
 	for _, f := range []string{"server.chain.pem", "server.key", "ca.pem"} {

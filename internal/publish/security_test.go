@@ -55,7 +55,7 @@ func secured(t *testing.T, listener string, s Security) *rig {
 	t.Helper()
 	addr := stackEnv(t, listener)
 	if s.CAFile == "" {
-		s.CAFile = filepath.Join(stackEnv(t, "STACK_KAFKA_TLS_DIR"), "ca.pem")
+		s.CAFile = filepath.Join(stackEnv(t, "STACK_TLS_DIR"), "ca.pem")
 	}
 	return newRig(t, func(c *KafkaConfig) { c.Brokers, c.Security = []string{addr}, s })
 }
@@ -172,7 +172,7 @@ func TestSASL(t *testing.T) {
 }
 
 func TestMutualTLS(t *testing.T) {
-	dir := stackEnv(t, "STACK_KAFKA_TLS_DIR")
+	dir := stackEnv(t, "STACK_TLS_DIR")
 	r := secured(t, "STACK_KAFKA_MTLS", Security{CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key")})
 	r.grant(t, "User:CN=client")
 	r.publishes(t)
@@ -181,7 +181,7 @@ func TestMutualTLS(t *testing.T) {
 // What can only be a wrong configuration is said once, names the option, and
 // is not tried again and again; no secret is in it.
 func TestWrongCredentials(t *testing.T) {
-	dir := stackEnv(t, "STACK_KAFKA_TLS_DIR")
+	dir := stackEnv(t, "STACK_TLS_DIR")
 	pem := func(name string) string { return filepath.Join(dir, name) }
 	plain := Security{Mechanism: "PLAIN", Username: "plain", PasswordFile: secret(t, "not-the-secret")}
 	for name, c := range map[string]struct {

@@ -48,27 +48,6 @@ kafka_running() {
   done
 }
 
-# kafka_certificates DIR makes an authority, a certificate for 127.0.0.1, one for a client, one that has expired,
-# and an authority that signed none of them.
-kafka_certificates() {
-  local dir=$1 name days
-  [[ -e $dir/done ]] && return 0
-  rm -rf "$dir"
-  mkdir -p "$dir"
-  for name in ca other-ca; do
-    openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=$name" -keyout "$dir/$name.key" -out "$dir/$name.pem"
-  done
-  for name in server client expired; do
-    days=3650
-    [[ $name == expired ]] && days=-1
-    openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout "$dir/$name.key" -out "$dir/$name.csr"
-    openssl x509 -req -in "$dir/$name.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days "$days" \
-      -extfile <(echo subjectAltName=IP:127.0.0.1,DNS:localhost) -out "$dir/$name.pem"
-    cat "$dir/$name.key" "$dir/$name.pem" "$dir/ca.pem" >"$dir/$name.chain.pem"
-  done
-  touch "$dir/done"
-}
-
 # kafka_faults are the numbers of the listeners for faulty ways to a broker: several, for tests that run side by side.
 kafka_faults=(1 2 3 4)
 
@@ -83,8 +62,7 @@ kafka_configure() {
     expiry=$'transactional.id.expiration.ms=15000\ntransaction.remove.expired.transaction.cleanup.interval.ms=1000'
   fi
   mkdir -p "$STACK_DIR/$name"
-  kafka_certificates "$STACK_DIR/$name/tls" >"$STACK_DIR/$name/tls.log" 2>&1 ||
-    die_with_log "making certificates failed" "$STACK_DIR/$name/tls.log"
+  certificates
   if [[ ! -e $STACK_DIR/$name/cluster.id ]]; then
     # 16 random bytes in URL-safe base64. A leading dash would look like an option to the tool below.
     head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=' | sed 's/^-/T/' >"$STACK_DIR/$name/cluster.id"
@@ -102,8 +80,8 @@ kafka_configure() {
     home=$STACK_DIR/$name/$node
     mkdir -p "$home"
     # The voters are static: that works alike for one node and three and lets ports change.
-    # SECURE (SASL over TLS) and MTLS are for people with names, whose rights the authorizer checks; plain text is
-    # for everybody and may do everything.
+    # SECURE (SASL over TLS) is for people with names, whose rights the authorizer checks; plain text, and MTLS with
+    # the client's certificate, may do everything.
     # FAULT1 and on: whoever connects to one is told to go on to a port where no broker listens; a test puts its own
     # proxy there and can then cut, delay or rewrite what passes.
     listen="" advertise="" plain=""
@@ -122,19 +100,19 @@ listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node"),CONTROLLER://127.0.0.1:$(p
 advertised.listeners=PLAINTEXT://127.0.0.1:$(port "$name-$node")$advertise,SECURE://127.0.0.1:$(port "$name-$node-secure"),MTLS://127.0.0.1:$(port "$name-$node-mtls")
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$plain,SECURE:SASL_SSL,MTLS:SSL
 listener.name.secure.ssl.keystore.type=PEM
-listener.name.secure.ssl.keystore.location=$STACK_DIR/$name/tls/server.chain.pem
+listener.name.secure.ssl.keystore.location=$STACK_DIR/tls/server.chain.pem
 listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_plain="plain-secret";
 listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.secure.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 listener.name.mtls.ssl.keystore.type=PEM
-listener.name.mtls.ssl.keystore.location=$STACK_DIR/$name/tls/server.chain.pem
+listener.name.mtls.ssl.keystore.location=$STACK_DIR/tls/server.chain.pem
 listener.name.mtls.ssl.truststore.type=PEM
-listener.name.mtls.ssl.truststore.location=$STACK_DIR/$name/tls/ca.pem
+listener.name.mtls.ssl.truststore.location=$STACK_DIR/tls/ca.pem
 listener.name.mtls.ssl.client.auth=required
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
+super.users=User:ANONYMOUS;User:CN=client
 log.dirs=$home/data
 auto.create.topics.enable=false
 default.replication.factor=$replicas
@@ -281,6 +259,6 @@ kafka_env() {
     export_line STACK_KAFKA_LOG "$STACK_DIR/$name/1/server.log"
     export_line STACK_KAFKA_SECURE "127.0.0.1:$(port "$name-1-secure")"
     export_line STACK_KAFKA_MTLS "127.0.0.1:$(port "$name-1-mtls")"
-    export_line STACK_KAFKA_TLS_DIR "$STACK_DIR/$name/tls"
+    export_line STACK_TLS_DIR "$STACK_DIR/tls"
   fi
 }

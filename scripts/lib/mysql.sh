@@ -21,9 +21,9 @@ mysql_kind() {
 
 mysql_needs() {
   case $1 in
-    mariadb) echo mariadbd mariadb mariadb-binlog ;;
-    mariadb114) echo java mvn unzip mariadb mariadb-binlog ;;
-    *) echo apt-get dpkg ;;
+    mariadb) echo mariadbd mariadb mariadb-binlog openssl ;;
+    mariadb114) echo java mvn unzip mariadb mariadb-binlog openssl ;;
+    *) echo apt-get dpkg openssl ;;
   esac
 }
 
@@ -222,6 +222,8 @@ binlog-format=ROW
 binlog-row-image=FULL
 binlog-row-metadata=FULL
 init-file=$home/init.sql
+ssl-cert=$home/server.pem
+ssl-key=$home/server.key
 CONF
   if [[ $(mysql_kind "$name") == mariadb ]]; then
     cat >>"$home/my.cnf" <<CONF
@@ -289,6 +291,7 @@ mysql_start() {
   fi
   # The limit of a Unix socket's path is 107 bytes.
   ((${#home} <= 90)) || die "STACK_DIR is too long for a Unix socket in it: $STACK_DIR"
+  server_certificate "$home" "$user"
   mysql_configure "$name" "$port"
   rm -f "$home/run/pid"
   say "starting $name (port $port)"

@@ -14,9 +14,9 @@ postgres_version() {
 
 postgres_needs() {
   if [[ -n $(postgres_version "$1") ]]; then
-    echo java mvn unzip xz
+    echo java mvn unzip xz openssl
   else
-    echo postgres
+    echo postgres openssl
   fi
 }
 
@@ -137,6 +137,7 @@ postgres_start() {
 
   postgres_clear_crash "$name"
   port=$(free_port "$name")
+  server_certificate "$home" "$user"
   # Included by postgresql.conf, thus below ALTER SYSTEM: a test can change a setting for itself.
   # Not fsync=off: the cost of a commit is part of what is measured here.
   cat >"$home/data/stack.conf" <<CONF
@@ -150,6 +151,9 @@ max_connections = 200
 shared_buffers = 128MB
 max_wal_size = 4GB
 fsync = on
+ssl = on
+ssl_cert_file = '$home/server.pem'
+ssl_key_file = '$home/server.key'
 CONF
   say "starting $name ($("$bin/postgres" --version | sed -E 's/^[^0-9]*([0-9.]+).*/\1/'), port $port)"
   # -W: do not wait, so that several servers start side by side; postgres_await does that.
