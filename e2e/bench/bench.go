@@ -22,7 +22,7 @@ func (o *options) bench(ctx context.Context) error {
 		return err
 	}
 	floor := o.server.Reader()
-	o.contenders = append(tailers, reader{floor})
+	o.contenders = append(tailers, serverReader(floor))
 	workloads, err := o.plain(o.workloads)
 	if err != nil {
 		return err

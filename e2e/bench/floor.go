@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -18,19 +19,57 @@ import (
 	"github.com/tailer-io/tailer/e2e/bench/verify"
 )
 
-// reader is the server's own program that reads the log and throws it away: less than that no relay can do.
-type reader struct{ program string }
+// reader reads a backlog and throws it away. The server's own program does nothing else: less than that no relay can do.
+// tailer itself without a broker says what publishing costs in rate.
+type reader struct {
+	label   string
+	ready   func(context.Context, *world) error              // fixes the place from which it will read
+	command func(context.Context, *world) (*exec.Cmd, error) // reads from there to the end and ends
+	clean   func(*world) error
+}
 
-func (r reader) name() string { return r.program }
-func (r reader) takes(wl workload) bool {
+// serverReader is the server's own.
+func serverReader(program string) *reader {
+	return &reader{program,
+		func(ctx context.Context, w *world) error { return w.db.PrepareReader(ctx) },
+		func(ctx context.Context, w *world) (*exec.Cmd, error) { return w.db.ReaderCommand(ctx) },
+		func(*world) error { return nil }}
+}
+
+// tailerReader is tailer that prints its messages to nowhere.
+func tailerReader(binary, flags string) *reader {
+	const name = "discard"
+	file := func(w *world) string { return filepath.Join(os.TempDir(), w.db.Name()+".checkpoint") }
+	command := func(ctx context.Context, w *world) (*exec.Cmd, error) {
+		words := append([]string{"run", "--name=" + w.db.Name() + "_" + name, "--source-url=" + w.db.URL(), "--sink=stdout", "--http-addr=",
+			"--until=now", "--snapshot=never", "--checkpoint-file=" + file(w)}, strings.Fields(flags)...)
+		return exec.CommandContext(ctx, binary, words...), nil
+	}
+	return &reader{report.Discarding,
+		func(ctx context.Context, w *world) error {
+			cmd, err := command(ctx, w)
+			if err != nil {
+				return err
+			}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("%w: %s", err, lastLines(out, 5))
+			}
+			return nil
+		},
+		command,
+		func(w *world) error { return os.Remove(file(w)) }}
+}
+
+func (r *reader) name() string { return r.label }
+func (r *reader) takes(wl workload) bool {
 	return wl.rate == 0 && !wl.cold && (wl.perf || wl.backlog.Events >= fewest)
 }
-func (r reader) prepare(ctx context.Context, w *world) error { return w.db.PrepareReader(ctx) }
-func (r reader) forget(ctx context.Context, w *world) error  { return nil }
-func (r reader) close()                                      {}
+func (r *reader) prepare(ctx context.Context, w *world) error { return r.ready(ctx, w) }
+func (r *reader) forget(_ context.Context, w *world) error    { return r.clean(w) }
+func (r *reader) close()                                      {}
 
-func (r reader) run(ctx context.Context, w *world) (run report.Run, err error) {
-	cmd, err := w.db.ReaderCommand(ctx)
+func (r *reader) run(ctx context.Context, w *world) (run report.Run, err error) {
+	cmd, err := r.command(ctx, w)
 	if err != nil {
 		return run, err
 	}
@@ -45,7 +84,7 @@ func (r reader) run(ctx context.Context, w *world) (run report.Run, err error) {
 		wrapped.Env, cmd = cmd.Env, wrapped
 	}
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stderr = &out
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	streaming := w.db.Streaming(watching)
@@ -53,7 +92,7 @@ func (r reader) run(ctx context.Context, w *world) (run report.Run, err error) {
 	before := server.CPU()
 	begun := time.Now()
 	if err := cmd.Run(); err != nil {
-		return run, fmt.Errorf("%s: %w: %s", r.program, err, bytes.TrimSpace(out.Bytes()))
+		return run, fmt.Errorf("%s: %w: %s", r.label, err, lastLines(out.Bytes(), 5))
 	}
 	done := time.Now()
 	run.Events = w.backlog.Events
@@ -67,7 +106,7 @@ func (r reader) run(ctx context.Context, w *world) (run report.Run, err error) {
 	case at := <-streaming:
 		run.Rate = n / done.Sub(at).Seconds()
 	case <-time.After(time.Second):
-		return run, fmt.Errorf("%s ended before it was seen reading: a larger backlog is needed", r.program)
+		return run, fmt.Errorf("%s ended before it was seen reading: a larger backlog is needed", r.label)
 	}
 	run.Overall = n / done.Sub(begun).Seconds()
 	return run, nil

@@ -77,6 +77,7 @@ func (o *options) contend(all bool) error {
 		return err
 	}
 	if all {
+		list = append(list, o.secured()...)
 		if plugins := os.Getenv("STACK_DEBEZIUM"); plugins != "" {
 			o.dbz = &relay.Worker{Java: env("STACK_JAVA", "java"), ClassPath: os.Getenv("STACK_CONNECT_CLASSPATH"), Plugins: plugins,
 				Brokers: o.brokers, Dir: filepath.Join(os.TempDir(), fmt.Sprintf("bench-connect-%d", os.Getpid())),
@@ -87,7 +88,7 @@ func (o *options) contend(all bool) error {
 			list = append(list, carrier{c})
 		}
 	}
-	list = append(list, reader{o.server.Reader()})
+	list = append(list, serverReader(o.server.Reader()), tailerReader(o.tailer, o.extra))
 	if classPath := os.Getenv("STACK_KAFKA_CLASSPATH"); all && classPath != "" {
 		list = append(list, producer{env("STACK_JAVA", "java"), classPath})
 	}
@@ -104,6 +105,26 @@ func (o *options) contend(all bool) error {
 		return fmt.Errorf("-contenders: none begins with %q", o.only)
 	}
 	return nil
+}
+
+// secured are tailers with TLS on one of its ways.
+func (o *options) secured() (list []contender) {
+	dir, broker := os.Getenv("STACK_TLS_DIR"), os.Getenv("STACK_KAFKA_MTLS")
+	if dir == "" {
+		return nil
+	}
+	required := map[bool]string{true: "sslmode=require", false: "ssl-mode=required"}[o.source == "postgres"]
+	flags := strings.Fields(o.extra)
+	certified := append([]string{"--kafka-tls-ca-file=" + dir + "/ca.pem", "--kafka-tls-cert-file=" + dir + "/client.pem",
+		"--kafka-tls-key-file=" + dir + "/client.key"}, flags...)
+	for _, r := range []*relay.Tailer{
+		{Special: "TLS from the database", Parameter: required, Flags: flags},
+		{Special: "TLS to Kafka", Brokers: broker, Flags: certified},
+	} {
+		r.Binary, r.Delivery, r.Stderr = o.tailer, "exactly-once", o.stderr()
+		list = append(list, carrier{r})
+	}
+	return list
 }
 
 // leave ends what contenders kept running, and removes what it kept.
@@ -175,6 +196,7 @@ func (o *options) settings() []report.Setting {
 	list := []report.Setting{
 		{What: "tailer", How: strings.TrimSpace("defaults; --snapshot never " + o.extra)},
 		{What: o.server.Reader(), How: "discards what it reads: into " + map[bool]string{true: "/dev/null, pgoutput protocol 1", false: "a file in memory, --read-from-remote-server --raw"}[o.source == "postgres"]},
+		{What: report.Discarding, How: "`--sink stdout --checkpoint-file`, into /dev/null: it reads, maps and prints, and publishes nothing"},
 		{What: "server", How: "that of `scripts/stack`: every commit is flushed (steady loads); backlogs are written with lowered durability, which is restored before anybody reads"},
 		{What: "broker", How: "that of `scripts/stack`: one broker; topics with LogAppendTime, one replica"},
 		{What: "connections", How: "loopback, without TLS"},

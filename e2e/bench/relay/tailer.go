@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -20,17 +21,30 @@ type Tailer struct {
 	Delivery string   // exactly-once or at-least-once
 	Flags    []string // more of them
 	Stderr   io.Writer
+
+	// Where they are not empty, they are what is special: what tables call it, what is set in the source's URL, a
+	// listener to use instead of the world's.
+	Special, Parameter, Brokers string
 }
 
 // Name implements Relay.
-func (r *Tailer) Name() string { return "tailer " + r.Delivery }
+func (r *Tailer) Name() string {
+	if r.Special != "" {
+		return "tailer, " + r.Special
+	}
+	return "tailer " + r.Delivery
+}
 
 // ExactlyOnce implements Relay.
 func (r *Tailer) ExactlyOnce() bool { return r.Delivery == "exactly-once" }
 
 // instance is its --name; underscores as in the slot and publication that are derived from it.
 func (r *Tailer) instance(w World) string {
-	return w.Database.Name() + "_" + strings.ReplaceAll(r.Delivery, "-", "_")
+	id := r.Delivery
+	if r.Special != "" {
+		id = r.Special
+	}
+	return w.Database.Name() + "_" + strings.ToLower(strings.NewReplacer("-", "_", " ", "_").Replace(id))
 }
 
 // Reset implements Relay: each world is new to it.
@@ -48,7 +62,21 @@ func (r *Tailer) Start(_ context.Context, w World, how How) (Instance, error) {
 	if how.Perf != "" {
 		words = append(measure.Perf(how.Perf), r.Binary)
 	}
-	words = append(words, "run", "--name="+r.instance(w), "--source-url="+w.Database.URL(), "--kafka-brokers="+w.Brokers,
+	source, brokers := w.Database.URL(), w.Brokers
+	if name, _, ok := strings.Cut(r.Parameter, "="); ok {
+		u, err := url.Parse(source)
+		if err != nil {
+			return nil, err
+		}
+		q := u.Query()
+		q.Set(name, r.Parameter[len(name)+1:])
+		u.RawQuery = q.Encode()
+		source = u.String()
+	}
+	if r.Brokers != "" {
+		brokers = r.Brokers
+	}
+	words = append(words, "run", "--name="+r.instance(w), "--source-url="+source, "--kafka-brokers="+brokers,
 		"--http-addr="+addr, "--delivery="+r.Delivery, "--snapshot=never", "--checkpoint-topic="+r.checkpoint(w))
 	words = append(append(words, r.Flags...), w.Flags...)
 	cmd := exec.Command(words[0], words[1:]...)

@@ -9,6 +9,9 @@ import (
 	"slices"
 )
 
+// Discarding is the contender that is tailer without a broker: it reads, maps, and throws away.
+const Discarding = "tailer, discarding"
+
 // Run is one contender on one workload in one round. Figures that were not taken are zero.
 type Run struct {
 	Workload  string `json:"workload"`

@@ -66,7 +66,7 @@ func color(contender string) string {
 
 // floor tells whether a contender carries nothing, and only says what would be possible.
 func floor(contender string) bool {
-	return contender == "pg_recvlogical" || contender == "mysqlbinlog" || contender == "kafka-producer-perf-test"
+	return contender == Discarding || contender == "pg_recvlogical" || contender == "mysqlbinlog" || contender == "kafka-producer-perf-test"
 }
 
 // nice is the smallest of 1, 2, 2.5 and 5 times a power of ten that is not below a number.
