@@ -139,13 +139,15 @@ type lane struct {
 }
 
 // lanes are three stages: faults that nobody else notices, side by side; those that shake a database server, one after
-// the other on each; and those that shake the brokers, mixtures among them, alone.
+// the other on each; and those that shake the brokers, one after the other, each for all sources at once, and mixtures.
 func (o *options) lanes() (stages [3][]lane) {
+	all := Faults()
+	shaking := map[*Fault][]string{}
+	var mixtures []lane
 	for _, kind := range o.sources {
 		var mixable []*Fault
 		server := lane{name: kind}
-		brokers := lane{name: kind}
-		for _, f := range Faults() {
+		for _, f := range all {
 			if !o.has(f, kind) {
 				continue
 			}
@@ -160,20 +162,27 @@ func (o *options) lanes() (stages [3][]lane) {
 			case Source:
 				server.play = append(server.play, play)
 			case Kafka:
-				brokers.play = append(brokers.play, play)
+				shaking[f] = append(shaking[f], kind)
 			default:
 				stages[0] = append(stages[0], lane{fmt.Sprintf("%s, %s", kind, f.Name), []func(*testing.T){play}})
 			}
 		}
 		if left := o.mixed - o.done[[2]string{kind, "mixed"}]; left > 0 && o.faults.MatchString("mixed") {
-			brokers.play = append(brokers.play, func(t *testing.T) { mixed(t, o, kind, mixable, left) })
+			play := func(t *testing.T) { mixed(t, o, kind, mixable, left) }
+			mixtures = append(mixtures, lane{kind, []func(*testing.T){play}})
 		}
 		stages[1] = append(stages[1], server)
-		if own() {
-			stages[2] = append(stages[2], brokers)
-		} else { // where nobody shakes them
-			stages[0] = append(stages[0], brokers)
+	}
+	for _, f := range all {
+		if kinds := shaking[f]; len(kinds) > 0 {
+			play := func(t *testing.T) { together(t, o, kinds, f) }
+			stages[2] = append(stages[2], lane{f.Name, []func(*testing.T){play}})
 		}
+	}
+	if own() {
+		stages[2] = append(stages[2], mixtures...)
+	} else { // where nobody shakes the brokers
+		stages[0] = append(stages[0], mixtures...)
 	}
 	return stages
 }
@@ -210,28 +219,70 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// alone plays one fault as often as it is left, in one world, or where a fault leaves no world to go on in, each time in a
-// fresh one.
+// alone plays one fault as often as it is left, in worlds of one source.
 func alone(t *testing.T, o *options, kind string, f *Fault) {
-	times, worlds := o.left(kind, f), 1
-	if f.ruins() {
-		times, worlds = 1, times
+	nth := o.done[[2]string{kind, f.Name}]
+	for left := o.left(kind, f); left > 0; {
+		times := min(left, f.timesInAWorld())
+		inAWorld(t, o, kind, f, nth, times, nil)
+		nth, left = nth+times, left-times
 	}
-	for i := range worlds {
-		r, begin := &Result{Source: kind, Fault: f.Name, Expect: f.Expect, Versions: o.versions}, time.Now()
-		r.Failed = !t.Run(f.Name, func(t *testing.T) {
-			w := NewWorld(t, kind, o.named(kind, f.Name, o.done[[2]string{kind, f.Name}]+i), f)
-			w.long = o.long
-			for range times {
-				r.Times++
-				r.Took = append(r.Took, w.play(f))
-				r.Restarts = w.restarts
+}
+
+// together plays one fault in worlds of several sources at once, all of which each strike befalls.
+func together(t *testing.T, o *options, kinds []string, f *Fault) {
+	left, nth := map[string]int{}, map[string]int{}
+	for _, kind := range kinds {
+		left[kind], nth[kind] = o.left(kind, f), o.done[[2]string{kind, f.Name}]
+	}
+	for {
+		var now []string
+		times := f.timesInAWorld()
+		for _, kind := range kinds {
+			if left[kind] > 0 {
+				now, times = append(now, kind), min(times, left[kind])
 			}
-			r.finish(w, f)
+		}
+		if len(now) == 0 {
+			return
+		}
+		m := newMeeting(len(now))
+		t.Run(strings.Join(now, " "), func(t *testing.T) {
+			for i, kind := range now {
+				t.Run(kind, func(t *testing.T) {
+					t.Parallel()
+					inAWorld(t, o, kind, f, nth[kind], times, m.seat(i))
+				})
+			}
 		})
-		r.Spent = time.Since(begin)
-		o.keep(t, r)
+		for _, kind := range now {
+			left[kind], nth[kind] = left[kind]-times, nth[kind]+times
+		}
 	}
+}
+
+// inAWorld makes a world and plays a fault in it, the nth time and so many times. Where it has a seat at a meeting, the
+// worlds there are struck together.
+func inAWorld(t *testing.T, o *options, kind string, f *Fault, nth, times int, s *seat) {
+	r, begin := &Result{Source: kind, Fault: f.Name, Expect: f.Expect, Versions: o.versions}, time.Now()
+	r.Failed = !t.Run(f.Name, func(t *testing.T) {
+		if s != nil {
+			defer s.leave()
+		}
+		w := NewWorld(t, kind, o.named(kind, f.Name, nth), f)
+		w.long, w.seat = o.long, s
+		if s != nil {
+			s.take(w)
+		}
+		for range times {
+			r.Times++
+			r.Took = append(r.Took, w.play(f))
+			r.Restarts = w.restarts
+		}
+		r.finish(w, f)
+	})
+	r.Spent = time.Since(begin)
+	o.keep(t, r)
 }
 
 // mixed plays pairs of faults of different layers in one world.

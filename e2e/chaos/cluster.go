@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,17 +163,30 @@ func (c *Cluster) behind() (string, error) {
 	return found, nil
 }
 
+// coordinatorTopic is where coordinators keep what they know of transactions: who leads the partition of a transactional
+// id coordinates it.
+const coordinatorTopic = "__transaction_state"
+
 // Coordinator is the broker that coordinates the transactions of a tailer.
-func (c *Cluster) Coordinator(t testing.TB, name string) int32 {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+func (c *Cluster) Coordinator(name string) (int32, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	id := "tailer." + name
+	id := transactionalID(name)
 	answer := c.kafka.Admin.FindTxnCoordinators(ctx, id)[id]
-	if answer.Err != nil {
-		t.Fatalf("find the coordinator: %v", answer.Err)
+	return answer.NodeID, answer.Err
+}
+
+func transactionalID(name string) string { return "tailer." + name }
+
+// coordinatorPartition is the one of coordinatorTopic that a tailer's transactions belong to: by the hash code of a Java
+// string (org.apache.kafka.coordinator.transaction, TransactionStateManager.partitionFor).
+func (c *Cluster) coordinatorPartition(t testing.TB, name string) int32 {
+	t.Helper()
+	var hash int32
+	for _, b := range []byte(transactionalID(name)) {
+		hash = 31*hash + int32(b)
 	}
-	return answer.NodeID
+	return (hash & math.MaxInt32) % int32(len(c.details(t, coordinatorTopic)[coordinatorTopic].Partitions))
 }
 
 // Forgotten reports whether the coordinator has forgotten the transactional id of a tailer.
@@ -180,7 +194,7 @@ func (c *Cluster) Forgotten(t testing.TB, name string) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	id := "tailer." + name
+	id := transactionalID(name)
 	described, err := c.kafka.Admin.DescribeTransactions(ctx, id)
 	if err != nil {
 		t.Fatalf("describe transaction: %v", err)
@@ -188,10 +202,35 @@ func (c *Cluster) Forgotten(t testing.TB, name string) bool {
 	return errors.Is(described[id].Err, kerr.TransactionalIDNotFound)
 }
 
-// Leader is the broker that leads a partition.
-func (c *Cluster) Leader(t testing.TB, topic string, partition int32) int32 {
+// Lead makes one broker the leader of all these partitions and returns it: the leader of one of them, which is all of it
+// where there is only one.
+func (c *Cluster) Lead(t testing.TB, all kadm.TopicsSet) int32 {
 	t.Helper()
-	return c.details(t, topic)[topic].Partitions[partition].Leader
+	leader := int32(-1)
+	c.reorder(t, all, func(p kadm.PartitionDetail) []int32 {
+		if leader < 0 {
+			leader = p.Leader
+		}
+		others := slices.DeleteFunc(slices.Clone(p.Replicas), func(id int32) bool { return id == leader })
+		return append([]int32{leader}, others...)
+	})
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		elsewhere := ""
+		for _, topic := range all.Sorted() {
+			details := c.details(t, topic.Topic)[topic.Topic].Partitions
+			for _, index := range topic.Partitions {
+				if now := details[index].Leader; now != leader {
+					elsewhere = fmt.Sprintf("%s/%d: %d", topic.Topic, index, now)
+				}
+			}
+		}
+		if elsewhere == "" {
+			return leader
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("broker %d does not become the leader of %s", leader, elsewhere)
+		}
+	}
 }
 
 func (c *Cluster) details(t testing.TB, topics ...string) kadm.TopicDetails {
@@ -211,15 +250,25 @@ func (c *Cluster) details(t testing.TB, topics ...string) kadm.TopicDetails {
 // MoveLeaders makes another replica the leader of every partition of the topics.
 func (c *Cluster) MoveLeaders(t testing.TB, topics ...string) {
 	t.Helper()
+	var all kadm.TopicsSet
+	c.details(t, topics...).EachPartition(func(p kadm.PartitionDetail) { all.Add(p.Topic, p.Partition) })
+	c.reorder(t, all, func(p kadm.PartitionDetail) []int32 {
+		return append(slices.Clone(p.Replicas[1:]), p.Replicas[0])
+	})
+}
+
+// reorder gives partitions their replicas in another order, and makes the first of them the leader.
+func (c *Cluster) reorder(t testing.TB, all kadm.TopicsSet, replicas func(kadm.PartitionDetail) []int32) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var order kadm.AlterPartitionAssignmentsReq
-	var all kadm.TopicsSet
-	c.details(t, topics...).EachPartition(func(p kadm.PartitionDetail) {
-		next := append(slices.Clone(p.Replicas[1:]), p.Replicas[0])
-		order.Assign(p.Topic, p.Partition, next)
-		all.Add(p.Topic, p.Partition)
-	})
+	for _, topic := range all.Sorted() {
+		details := c.details(t, topic.Topic)[topic.Topic].Partitions
+		for _, index := range topic.Partitions {
+			order.Assign(topic.Topic, index, replicas(details[index]))
+		}
+	}
 	answers, err := c.kafka.Admin.AlterPartitionAssignments(ctx, order)
 	if err == nil {
 		err = answers.Error()

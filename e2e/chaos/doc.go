@@ -8,7 +8,8 @@
 // same faults with the same sizes and pauses, though not the same interleaving of processes.
 //
 // Faults that nobody beside their world notices are played side by side, as many as go test's -parallel says and the
-// brokers have listeners for proxies; what shakes a database server or the brokers has it for itself.
+// brokers have listeners for proxies; what shakes a database server has it for itself. What shakes the brokers strikes
+// worlds of all sources at once.
 //
 // It finds its servers as the other end-to-end tests do. The environment says what is played:
 //

@@ -20,7 +20,8 @@ type Fault struct {
 	Expect  string   // what has to come of it, for people
 	Sources []string // kinds of sources; none: all
 
-	// Do does it and returns what undoes it, nil where it is over already.
+	// Do does it and returns what undoes it, nil where it is over already. One that shakes the brokers does it for all of
+	// w.struck().
 	Do func(w *World) (heal func())
 	// Min and Max are how long it lasts until it is undone.
 	Min, Max time.Duration
@@ -77,8 +78,14 @@ func (f *Fault) within() time.Duration {
 // refusal reports whether tailer has to end.
 func (f *Fault) refusal() bool { return len(f.Refuses) > 0 }
 
-// ruins reports whether the fault leaves no world in which it could be played again.
-func (f *Fault) ruins() bool { return f.refusal() }
+// timesInAWorld is how often the fault can be played in one world. A refusal leaves none to go on in; of others a world
+// ends after a few times, so that a run that is interrupted has not lost all of them.
+func (f *Fault) timesInAWorld() int {
+	if f.refusal() {
+		return 1
+	}
+	return 5
+}
 
 // Faults is every fault there is.
 func Faults() []*Fault {

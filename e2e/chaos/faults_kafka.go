@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tailer-io/tailer/e2e/proxy"
@@ -17,9 +18,9 @@ var kafkaFaults = []Fault{
 	{Name: "any broker killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true, Shakes: Kafka,
 		Do: func(w *World) func() { return w.killBroker(w.anyNode()) }},
 	{Name: "coordinator's leader killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true, Shakes: Kafka,
-		Do: func(w *World) func() { return w.killBroker(w.cluster.Coordinator(w, w.ID)) }},
+		Do: func(w *World) func() { return w.killBroker(w.leadCoordinators()) }},
 	{Name: "checkpoint's leader killed", Layer: Kafka, Expect: "goes on without it", Through: true, Own: true, Shakes: Kafka,
-		Do: func(w *World) func() { return w.killBroker(w.cluster.Leader(w, w.Checkpoint(), 0)) }},
+		Do: func(w *World) func() { return w.killBroker(w.leadCheckpoints()) }},
 	{Name: "rolling restart", Layer: Kafka, Expect: "goes on", Own: true, Shakes: Kafka,
 		Do: func(w *World) func() {
 			for _, n := range w.cluster.Nodes {
@@ -39,22 +40,20 @@ var kafkaFaults = []Fault{
 	{Name: "min.insync.replicas not met", Layer: Kafka, Expect: "waits, goes on once it is met", Own: true, Shakes: Kafka,
 		Min: 2 * time.Second, Max: 6 * time.Second,
 		Do: func(w *World) func() {
-			w.cluster.Set(w, w.load.Topics(), "min.insync.replicas", "3")
-			back := w.killBroker(w.anyNode())
-			return func() {
-				back()
-				w.cluster.Set(w, w.load.Topics(), "min.insync.replicas", "")
+			var topics []string
+			for _, one := range w.struck() {
+				topics = append(topics, one.load.Topics()...)
 			}
+			return w.tooFewReplicas(topics, "")
 		}},
 	{Name: "checkpoint's min.insync.replicas not met", Layer: Kafka, Expect: "waits, goes on once it is met", Own: true, Shakes: Kafka,
 		Min: 2 * time.Second, Max: 6 * time.Second,
 		Do: func(w *World) func() {
-			w.cluster.Set(w, []string{w.Checkpoint()}, "min.insync.replicas", "3")
-			back := w.killBroker(w.anyNode())
-			return func() {
-				back()
-				w.cluster.Set(w, []string{w.Checkpoint()}, "min.insync.replicas", "2")
+			var topics []string
+			for _, one := range w.struck() {
+				topics = append(topics, one.Checkpoint())
 			}
+			return w.tooFewReplicas(topics, "2")
 		}},
 	{Name: "transactional id expired", Layer: Kafka, Expect: "fences anew and goes on", Own: true, Alone: true,
 		Do: func(w *World) func() {
@@ -137,6 +136,45 @@ func (w *World) killBroker(id int32) func() {
 	w.Helper()
 	w.cluster.Kill(w, id)
 	return func() { w.cluster.Mend(w) }
+}
+
+// tooFewReplicas makes topics ask for all replicas and takes one away; afterwards they ask for as many as before.
+func (w *World) tooFewReplicas(topics []string, before string) func() {
+	w.Helper()
+	const name = "min.insync.replicas"
+	w.cluster.Set(w, topics, name, "3")
+	back := w.killBroker(w.anyNode())
+	return func() {
+		back()
+		w.cluster.Set(w, topics, name, before)
+	}
+}
+
+// leadCoordinators makes one broker the coordinator of the transactions of all that are struck, and returns it.
+func (w *World) leadCoordinators() int32 {
+	w.Helper()
+	var all kadm.TopicsSet
+	for _, one := range w.struck() {
+		all.Add(coordinatorTopic, w.cluster.coordinatorPartition(w, one.ID))
+	}
+	leader := w.cluster.Lead(w, all)
+	for _, one := range w.struck() {
+		w.Wait(fmt.Sprintf("broker %d coordinates the transactions of %s", leader, one.ID), time.Minute, func() (bool, string) {
+			n, err := w.cluster.Coordinator(one.ID)
+			return err == nil && n == leader, fmt.Sprint(n, err)
+		})
+	}
+	return leader
+}
+
+// leadCheckpoints makes one broker the leader of the checkpoints of all that are struck, and returns it.
+func (w *World) leadCheckpoints() int32 {
+	w.Helper()
+	var all kadm.TopicsSet
+	for _, one := range w.struck() {
+		all.Add(one.Checkpoint(), 0)
+	}
+	return w.cluster.Lead(w, all)
 }
 
 // producer is a client with a transactional id.

@@ -22,7 +22,7 @@ func (w *World) play(f *Fault) (took time.Duration) {
 	w.write(f.Rough)
 	w.flowing()
 	w.pause(0, 500*time.Millisecond)
-	heal := f.Do(w)
+	heal := w.strike(f)
 	switch {
 	case f.refusal():
 		took = w.refused(f)
@@ -43,6 +43,23 @@ func (w *World) play(f *Fault) (took time.Duration) {
 	}
 	w.stop()
 	return took
+}
+
+// strike is f.Do, done by one of the worlds at a meeting for all of them; healing is the same.
+func (w *World) strike(f *Fault) (heal func()) {
+	w.Helper()
+	if w.seat == nil {
+		return f.Do(w)
+	}
+	m := w.seat.meeting
+	w.seat.together(func() { m.heal = f.Do(w) })
+	return func() {
+		w.seat.together(func() {
+			if m.heal != nil {
+				m.heal()
+			}
+		})
+	}
 }
 
 // playBoth strikes with two faults of different layers, one while the other lasts. What strikes tailer comes second:

@@ -36,6 +36,7 @@ type World struct {
 	stop      func()          // ends the writing of this round
 	long      time.Duration   // that long faults last
 	url       string          // --source-url of an account of its own; "" is the database's
+	seat      *seat           // where worlds that are struck together meet; nil: it is struck alone
 	wanted    []check.Want    // what the database committed, where it does not know any more; nil: it does
 }
 
