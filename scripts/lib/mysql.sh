@@ -23,7 +23,8 @@ mysql_needs() {
   case $1 in
     mariadb) echo mariadbd mariadb mariadb-binlog openssl ;;
     mariadb114) echo java mvn unzip mariadb mariadb-binlog openssl ;;
-    *) echo apt-get dpkg openssl ;;
+    mariadb118) echo apt-get dpkg openssl ;;
+    *) echo apt-get dpkg ;;
   esac
 }
 
@@ -222,11 +223,12 @@ binlog-format=ROW
 binlog-row-image=FULL
 binlog-row-metadata=FULL
 init-file=$home/init.sql
-ssl-cert=$home/server.pem
-ssl-key=$home/server.key
 CONF
   if [[ $(mysql_kind "$name") == mariadb ]]; then
+    # MySQL makes a certificate for itself.
     cat >>"$home/my.cnf" <<CONF
+ssl-cert=$home/server.pem
+ssl-key=$home/server.key
 gtid-strict-mode=ON
 collation-server=utf8mb4_general_ci
 CONF
@@ -291,7 +293,9 @@ mysql_start() {
   fi
   # The limit of a Unix socket's path is 107 bytes.
   ((${#home} <= 90)) || die "STACK_DIR is too long for a Unix socket in it: $STACK_DIR"
-  server_certificate "$home" "$user"
+  if [[ $(mysql_kind "$name") == mariadb ]]; then
+    server_certificate "$home" "$user"
+  fi
   mysql_configure "$name" "$port"
   rm -f "$home/run/pid"
   say "starting $name (port $port)"
