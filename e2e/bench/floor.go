@@ -38,10 +38,9 @@ func serverReader(program string) *reader {
 
 // tailerReader is tailer that prints its messages to nowhere.
 func tailerReader(binary, flags string) *reader {
-	const name = "discard"
 	file := func(w *world) string { return filepath.Join(os.TempDir(), w.db.Name()+".checkpoint") }
 	command := func(ctx context.Context, w *world) (*exec.Cmd, error) {
-		words := append([]string{"run", "--name=" + w.db.Name() + "_" + name, "--source-url=" + w.db.URL(), "--sink=stdout", "--http-addr=",
+		words := append([]string{"run", "--name=" + w.db.Name() + "_discarding", "--source-url=" + w.db.URL(), "--sink=stdout", "--http-addr=",
 			"--until=now", "--snapshot=never", "--checkpoint-file=" + file(w)}, strings.Fields(flags)...)
 		return exec.CommandContext(ctx, binary, words...), nil
 	}

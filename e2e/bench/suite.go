@@ -199,7 +199,7 @@ func (o *options) settings() []report.Setting {
 		{What: report.Discarding, How: "`--sink stdout --checkpoint-file`, into /dev/null: it reads, maps and prints, and publishes nothing"},
 		{What: "server", How: "that of `scripts/stack`: every commit is flushed (steady loads); backlogs are written with lowered durability, which is restored before anybody reads"},
 		{What: "broker", How: "that of `scripts/stack`: one broker; topics with LogAppendTime, one replica"},
-		{What: "connections", How: "loopback, without TLS"},
+		{What: "connections", How: "loopback, without TLS unless the contender's name says so"},
 		{What: "events", How: fmt.Sprintf("%d partitions and %d keys unless the workload says otherwise, payloads of %d bytes of text; a transaction's rows are written by one statement", o.partitions, defaultKeys, defaultSize)},
 	}
 	if o.dbz != nil {

@@ -26,12 +26,12 @@ type options struct {
 	long     time.Duration
 	mixed    int
 	mixedFor time.Duration
-	file     string            // where the runs' results add up; "": nowhere
-	versions string            // of what is under test
-	done     map[[2]string]int // times that were played in former runs, by source and fault
+	file     string // where the runs' results add up; "": nowhere
+	versions string // of what is under test
 
-	mu      sync.Mutex // guards results, and the file
+	mu      sync.Mutex // guards results, the file, and done
 	results []*Result
+	done    map[[2]string]int // plays, those of former runs included, by source and fault
 }
 
 func readOptions(t *testing.T) *options {
@@ -106,7 +106,18 @@ func (o *options) left(kind string, f *Fault) int {
 	if f.Long {
 		times = min(times, 2)
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	return times - o.done[[2]string{kind, f.Name}]
+}
+
+// begin counts plays that are about to be made, and returns how many there were before.
+func (o *options) begin(kind, name string, times int) (before int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before = o.done[[2]string{kind, name}]
+	o.done[[2]string{kind, name}] += times
+	return before
 }
 
 // named gives every world a seed of its own, so that one can be played without the others.
@@ -221,26 +232,19 @@ func TestChaos(t *testing.T) {
 
 // alone plays one fault as often as it is left, in worlds of one source.
 func alone(t *testing.T, o *options, kind string, f *Fault) {
-	nth := o.done[[2]string{kind, f.Name}]
-	for left := o.left(kind, f); left > 0; {
-		times := min(left, f.timesInAWorld())
-		inAWorld(t, o, kind, f, nth, times, nil)
-		nth, left = nth+times, left-times
+	for left := o.left(kind, f); left > 0; left = o.left(kind, f) {
+		inAWorld(t, o, kind, f, min(left, f.timesInAWorld()), nil)
 	}
 }
 
 // together plays one fault in worlds of several sources at once, all of which each strike befalls.
 func together(t *testing.T, o *options, kinds []string, f *Fault) {
-	left, nth := map[string]int{}, map[string]int{}
-	for _, kind := range kinds {
-		left[kind], nth[kind] = o.left(kind, f), o.done[[2]string{kind, f.Name}]
-	}
 	for {
 		var now []string
 		times := f.timesInAWorld()
 		for _, kind := range kinds {
-			if left[kind] > 0 {
-				now, times = append(now, kind), min(times, left[kind])
+			if left := o.left(kind, f); left > 0 {
+				now, times = append(now, kind), min(times, left)
 			}
 		}
 		if len(now) == 0 {
@@ -251,19 +255,17 @@ func together(t *testing.T, o *options, kinds []string, f *Fault) {
 			for i, kind := range now {
 				t.Run(kind, func(t *testing.T) {
 					t.Parallel()
-					inAWorld(t, o, kind, f, nth[kind], times, m.seat(i))
+					inAWorld(t, o, kind, f, times, m.seat(i))
 				})
 			}
 		})
-		for _, kind := range now {
-			left[kind], nth[kind] = left[kind]-times, nth[kind]+times
-		}
 	}
 }
 
-// inAWorld makes a world and plays a fault in it, the nth time and so many times. Where it has a seat at a meeting, the
+// inAWorld makes a world and plays a fault in it so many times. Where it has a seat at a meeting, the
 // worlds there are struck together.
-func inAWorld(t *testing.T, o *options, kind string, f *Fault, nth, times int, s *seat) {
+func inAWorld(t *testing.T, o *options, kind string, f *Fault, times int, s *seat) {
+	nth := o.begin(kind, f.Name, times)
 	r, begin := &Result{Source: kind, Fault: f.Name, Expect: f.Expect, Versions: o.versions}, time.Now()
 	r.Failed = !t.Run(f.Name, func(t *testing.T) {
 		if s != nil {
@@ -287,9 +289,10 @@ func inAWorld(t *testing.T, o *options, kind string, f *Fault, nth, times int, s
 
 // mixed plays pairs of faults of different layers in one world.
 func mixed(t *testing.T, o *options, kind string, faults []*Fault, times int) {
+	nth := o.begin(kind, "mixed", times)
 	r, begin := &Result{Source: kind, Fault: "mixed", Expect: "goes on", Versions: o.versions}, time.Now()
 	r.Failed = !t.Run("mixed", func(t *testing.T) {
-		w := NewWorld(t, kind, o.named(kind, "mixed", o.done[[2]string{kind, "mixed"}]), &Fault{})
+		w := NewWorld(t, kind, o.named(kind, "mixed", nth), &Fault{})
 		for started := time.Now(); r.Times < times && time.Since(started) < o.mixedFor; {
 			a := faults[w.random.Intn(len(faults))]
 			b := a

@@ -216,12 +216,9 @@ func (c *Cluster) Lead(t testing.TB, all kadm.TopicsSet) int32 {
 	})
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		elsewhere := ""
-		for _, topic := range all.Sorted() {
-			details := c.details(t, topic.Topic)[topic.Topic].Partitions
-			for _, index := range topic.Partitions {
-				if now := details[index].Leader; now != leader {
-					elsewhere = fmt.Sprintf("%s/%d: %d", topic.Topic, index, now)
-				}
+		for _, p := range c.partitions(t, all) {
+			if p.Leader != leader {
+				elsewhere = fmt.Sprintf("%s/%d: %d", p.Topic, p.Partition, p.Leader)
 			}
 		}
 		if elsewhere == "" {
@@ -247,6 +244,17 @@ func (c *Cluster) details(t testing.TB, topics ...string) kadm.TopicDetails {
 	return details
 }
 
+func (c *Cluster) partitions(t testing.TB, all kadm.TopicsSet) (list []kadm.PartitionDetail) {
+	t.Helper()
+	for _, topic := range all.Sorted() {
+		details := c.details(t, topic.Topic)[topic.Topic].Partitions
+		for _, index := range topic.Partitions {
+			list = append(list, details[index])
+		}
+	}
+	return list
+}
+
 // MoveLeaders makes another replica the leader of every partition of the topics.
 func (c *Cluster) MoveLeaders(t testing.TB, topics ...string) {
 	t.Helper()
@@ -263,11 +271,8 @@ func (c *Cluster) reorder(t testing.TB, all kadm.TopicsSet, replicas func(kadm.P
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var order kadm.AlterPartitionAssignmentsReq
-	for _, topic := range all.Sorted() {
-		details := c.details(t, topic.Topic)[topic.Topic].Partitions
-		for _, index := range topic.Partitions {
-			order.Assign(topic.Topic, index, replicas(details[index]))
-		}
+	for _, p := range c.partitions(t, all) {
+		order.Assign(p.Topic, p.Partition, replicas(p))
 	}
 	answers, err := c.kafka.Admin.AlterPartitionAssignments(ctx, order)
 	if err == nil {

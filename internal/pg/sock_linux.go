@@ -18,22 +18,16 @@ const canLowWater = true
 
 // lowWater sets SO_RCVLOWAT (socket(7)): a waiting reader is woken once that
 // many bytes are there. Lowering it wakes a reader that now has enough.
-func lowWater(c syscall.RawConn, n int) error {
-	var err error
-	if cerr := c.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, n)
-	}); cerr != nil {
-		return cerr
-	}
-	return err
-}
+func lowWater(c syscall.RawConn, n int) error { return setSocket(c, unix.SO_RCVLOWAT, n) }
 
 // fixedBuffer sets what the socket's receive buffer has room for, in bytes, once
 // and for all (SO_RCVBUF, socket(7)): it does not grow by itself any more.
-func fixedBuffer(c syscall.RawConn, n int) error {
+func fixedBuffer(c syscall.RawConn, n int) error { return setSocket(c, unix.SO_RCVBUF, n) }
+
+func setSocket(c syscall.RawConn, option, n int) error {
 	var err error
 	if cerr := c.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, n)
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, n)
 	}); cerr != nil {
 		return cerr
 	}

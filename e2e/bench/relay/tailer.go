@@ -40,11 +40,7 @@ func (r *Tailer) ExactlyOnce() bool { return r.Delivery == "exactly-once" }
 
 // instance is its --name; underscores as in the slot and publication that are derived from it.
 func (r *Tailer) instance(w World) string {
-	id := r.Delivery
-	if r.Special != "" {
-		id = r.Special
-	}
-	return w.Database.Name() + "_" + strings.ToLower(strings.NewReplacer("-", "_", " ", "_").Replace(id))
+	return w.Database.Name() + "_" + strings.ToLower(strings.NewReplacer("-", "_", " ", "_", ",", "").Replace(r.Name()))
 }
 
 // Reset implements Relay: each world is new to it.
@@ -63,13 +59,13 @@ func (r *Tailer) Start(_ context.Context, w World, how How) (Instance, error) {
 		words = append(measure.Perf(how.Perf), r.Binary)
 	}
 	source, brokers := w.Database.URL(), w.Brokers
-	if name, _, ok := strings.Cut(r.Parameter, "="); ok {
+	if name, value, ok := strings.Cut(r.Parameter, "="); ok {
 		u, err := url.Parse(source)
 		if err != nil {
 			return nil, err
 		}
 		q := u.Query()
-		q.Set(name, r.Parameter[len(name)+1:])
+		q.Set(name, value)
 		u.RawQuery = q.Encode()
 		source = u.String()
 	}
