@@ -22,6 +22,7 @@ type Case struct {
 
 	tailers []*Tailer
 	sampler *check.Sampler
+	told    bool // the tailers' logs are in the test's
 }
 
 // New makes the world; everything in it is removed when the test ends.
@@ -37,6 +38,9 @@ func With(t testing.TB, db Database) *Case {
 	id := Unique()
 	c := &Case{TB: t, ID: "e2e-" + id, Type: "T" + id, Kafka: kafka, DB: db}
 	t.Cleanup(func() {
+		if t.Failed() && !c.told {
+			t.Log(c.diagnose())
+		}
 		for _, p := range c.tailers {
 			p.Kill()
 		}
@@ -165,6 +169,7 @@ func (c *Case) Holds(what string, during time.Duration, condition func() (ok boo
 }
 
 func (c *Case) diagnose() string {
+	c.told = true
 	var b strings.Builder
 	for _, p := range c.tailers[max(0, len(c.tailers)-3):] {
 		b.WriteString(p.diagnose() + "\n")

@@ -15,7 +15,9 @@ const canLowWater = false
 
 func lowWater(syscall.RawConn, int) error { return nil }
 
-func fixedBuffer(syscall.RawConn, int) error { return nil }
+func narrow(syscall.RawConn, int) error { return nil }
+
+func widen(syscall.RawConn) error { return nil }
 
 func queued(uintptr) int { return 0 }
 

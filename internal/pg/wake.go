@@ -26,16 +26,22 @@ const (
 	napBytes = 1 << 10
 	// A packet for each message is what costs the server most, and on its own host
 	// it does our half of that work too. So a reader that is far behind rests: when
-	// the socket's buffer is full, messages gather on the server's side, and come
-	// in packets of 64 KB when reading goes on, until little is left. It rests for a
-	// sixteenth of how far it is behind, which nobody notices; in 20 ms less comes
-	// than the server's side has room for (4 MB, the default of tcp_wmem), and far
-	// more than ours has, which must not grow for that reason.
+	// the window is full, messages gather on the server's side, and come in packets
+	// of 64 KB when reading goes on, until little is left. It rests for a sixteenth
+	// of how far it is behind, which nobody notices; in 20 ms less comes than the
+	// server's side has room for (4 MB, the default of tcp_wmem), and far more than
+	// the window, which is kept at two of those packets meanwhile.
+	//
+	// A small receive buffer from the start (SO_RCVBUF) would keep it small too, but
+	// cannot grow for packets that take more room than they have bytes. While
+	// nothing is read such a one is dropped, and with it every acknowledgement that
+	// comes behind it, until the connection breaks.
 	restPart   = 16
 	restFrom   = 5 * time.Millisecond
 	restAtMost = 20 * time.Millisecond
 	restBelow  = 4 << 10
-	restBuffer = 256 << 10
+	restAfter  = 16 << 10
+	restWindow = 128 << 10
 	// Whoever asks for less than that at a time gets it from a buffer: TLS does,
 	// for each record.
 	littleBytes = 4 << 10
@@ -48,17 +54,19 @@ type bulk struct {
 	raw    syscall.RawConn // nil where there is nothing to gain
 	unix   bool            // it is a Unix socket
 	reads  atomic.Uint64   // reads of the socket completed
-	near   bool            // the server is on this host, and the socket's buffer does not grow
+	near   bool            // the server is on this host
 	served bool            // run serves: set before it and after it, never meanwhile
 	kick   chan struct{}   // the reader went busy
 
-	mu      sync.Mutex  // held while the low-water mark and busy change
+	mu      sync.Mutex  // held while the low-water mark, busy and small change
 	busy    atomic.Bool // the mark is up
 	resting atomic.Bool // the reader is: that is no idleness
 	dropped time.Time   // when it came down last
+	small   bool        // the window is
 
 	// The reader's own:
 	behind time.Duration // how far the log has to be caught up with
+	last   int           // bytes of the last read
 	count  int           // reads since the time below
 	since  time.Time
 
@@ -74,9 +82,7 @@ func newBulk(c, bare net.Conn) *bulk {
 	if s, ok := bare.(syscall.Conn); ok && (tcp || b.unix) && canLowWater {
 		b.raw, _ = s.SyscallConn() // fails on a closed one, whose reads fail
 	}
-	if b.raw != nil && tcp && sameHost(bare) {
-		b.near = fixedBuffer(b.raw, restBuffer) == nil
-	}
+	b.near = b.raw != nil && tcp && sameHost(bare)
 	return b
 }
 
@@ -106,11 +112,18 @@ func (b *bulk) Read(p []byte) (int, error) {
 }
 
 func (b *bulk) read(p []byte) (int, error) {
-	if b.busy.Load() && !b.rests() {
-		b.gather()
+	rested := false
+	if b.busy.Load() {
+		if rested = b.rests(); !rested {
+			b.gather()
+		}
 	}
 	n, err := b.Conn.Read(p)
 	b.reads.Add(1)
+	b.last = n
+	if rested {
+		b.narrow()
+	}
 	if b.served && b.raw != nil {
 		b.note(n)
 	}
@@ -124,12 +137,31 @@ func (b *bulk) rests() bool {
 	if !b.near || d < restFrom {
 		return false
 	}
-	if b.queued() < restBelow {
+	// Behind a large read the next packet is on its way: there is room for it now.
+	if b.last < restAfter && b.queued() < restBelow {
 		b.resting.Store(true)
 		time.Sleep(d)
 		b.resting.Store(false)
 	}
 	return true
+}
+
+// narrow keeps the window small. The kernel widens it when packets are larger
+// than before, so it is told after each read.
+func (b *bulk) narrow() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.busy.Load() { // or the one who made it idle has opened the window for good
+		b.small = narrow(b.raw, restWindow) == nil
+	}
+}
+
+// open lets the window be as wide as the kernel likes. b.mu is held.
+func (b *bulk) open() {
+	if b.small {
+		_ = widen(b.raw)
+	}
+	b.small = false
 }
 
 // gather waits until much is there, or until the mark comes down. An ordinary
@@ -198,6 +230,7 @@ func (b *bulk) lower() {
 	defer b.mu.Unlock()
 	b.busy.Store(false)    // first: see gather
 	_ = lowWater(b.raw, 1) // fails only on a closed socket
+	b.open()
 	b.dropped = time.Now()
 }
 

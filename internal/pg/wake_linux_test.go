@@ -3,6 +3,7 @@ package pg
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"math/rand"
 	"net"
@@ -150,6 +151,10 @@ func TestBulkRestsWhileBehind(t *testing.T) {
 		t.Error("it rests although the server is far away")
 	}
 	b.near = true
+	if b.last = restAfter; !b.rests() || sleeps() {
+		t.Error("it waits although the server has just sent much at once")
+	}
+	b.last = 0
 	if _, err := out.Write(make([]byte, 2*restBelow)); err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +183,69 @@ func TestBulkStaysBusyWhileItRests(t *testing.T) {
 			t.Fatal("after a rest it is not busy any more")
 		}
 	}
+}
+
+// While nothing is read for long, what we write is acknowledged: the window closes
+// before what was sent inside it has no room, for with that the kernel drops the
+// acknowledgements behind it.
+func TestBulkIsAcknowledgedWhileNothingIsRead(t *testing.T) {
+	for name, behind := range map[string]time.Duration{"up to date": 0, "far behind": time.Minute} {
+		for _, first := range []int{1 << 10, 200 << 10, 4 << 20} {
+			for seed := range int64(2) {
+				t.Run(fmt.Sprintf("%s, after %d KB, seed %d", name, first>>10, seed), func(t *testing.T) {
+					t.Parallel()
+					isAcknowledged(t, behind, first, seed)
+				})
+			}
+		}
+	}
+}
+
+func isAcknowledged(t *testing.T, behind time.Duration, first int, seed int64) {
+	in, out := pair(t, "tcp")
+	b := newBulk(in, in)
+	defer b.serve()()
+	b.behind = behind
+	go func() { // as a server does, one write for each message, and some are large
+		random := rand.New(rand.NewSource(seed))
+		length, large, often := 50+random.Intn(400), 1000+random.Intn(64_000), 1+random.Intn(400)
+		for i, n := 0, 0; ; i++ {
+			message := make([]byte, length+random.Intn(100))
+			if i%often == 0 {
+				message = make([]byte, large)
+			}
+			if _, err := out.Write(message); err != nil {
+				return
+			}
+			if n += len(message); n > first && i%50 == 0 {
+				time.Sleep(time.Duration(random.Intn(20)) * time.Millisecond)
+			}
+		}
+	}()
+	reader := newReader(b)
+	for n := 0; n < first; {
+		k, err := b.Read(reader.buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += k
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	for range 30 {
+		time.Sleep(100 * time.Millisecond)
+		if _, err := in.Write(make([]byte, statusSize)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unacknowledged := -1
+	for range 20 {
+		_ = b.raw.Control(func(fd uintptr) { unacknowledged, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+		if unacknowledged == 0 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("%d bytes are not acknowledged, %d wait to be read", unacknowledged, b.queued())
 }
 
 // A busy reader takes much at a time, without taking the little before it.
