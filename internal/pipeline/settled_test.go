@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -83,6 +84,32 @@ func TestCommandsWaitForTheLastTransaction(t *testing.T) {
 		old, err := w.idle().SetCheckpoint(context.Background(), func(context.Context) (outbox.Resume, error) { return last.Resume(), nil })
 		if err != nil || old == nil || !bytes.Equal(old.Encode(), newest) {
 			t.Errorf("set replaces %+v, %v", old, err)
+		}
+	})
+}
+
+// A start right after a command has replaced a record that did not fit must not
+// refuse the one before it; one that is there for good is refused.
+func TestAStartRefusesNoRecordThatIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.db.Insert("a-1")
+		if err := w.end(w.start("now")); err != nil {
+			t.Fatal(err)
+		}
+		rec, err := w.idle().ShowCheckpoint(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.Tables = append(rec.Tables, "zoo")
+		for _, never := range []bool{false, true} {
+			w.change = func(c *pipeline.Config) {
+				c.Topic = &lateTopic{CheckpointTopic: c.Topic, older: rec.Encode(), never: never}
+			}
+			err := w.end(w.start("now"))
+			if refusal := new(outbox.Refusal); errors.As(err, &refusal) != never || err != nil != never {
+				t.Errorf("never settled %t: it ends with %v", never, err)
+			}
 		}
 	})
 }

@@ -110,8 +110,22 @@ func (p *Pipeline) startFromNow(ctx context.Context) (outbox.Resume, error) {
 	return outbox.Resume{}, nil
 }
 
-// readBefore reads the checkpoint without a producer: nil when there is none.
+// readBefore reads the checkpoint without a producer: nil when there is none. One
+// that does not fit may be the one before the last: a command that has just
+// replaced it ends before its transaction can be read. So it is refused only when
+// it is still there behind the transactions that were open.
 func (p *Pipeline) readBefore(ctx context.Context) (*checkpoint.Record, error) {
+	rec, err := p.readOnce(ctx)
+	if !isRefusal(err) || p.topic == nil {
+		return rec, err
+	}
+	if err := p.settled(ctx); err != nil {
+		return nil, sinkOrRefusal(fmt.Errorf("wait for open transactions: %w", err))
+	}
+	return p.readOnce(ctx)
+}
+
+func (p *Pipeline) readOnce(ctx context.Context) (*checkpoint.Record, error) {
 	if err := p.identifyCluster(ctx); err != nil {
 		return nil, err
 	}
