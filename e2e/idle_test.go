@@ -90,8 +90,8 @@ func TestMemoryIsBoundedWhateverTheTransaction(t *testing.T) {
 	inserted := time.Since(begin)
 	c.Arrived(r, rows, harness.Either(120*time.Second, 60*time.Second))
 	peak := p.PeakRSS()
-	t.Logf("%d rows inserted in %v, arrived after %v, at most %.1f MiB resident", rows, inserted.Round(time.Millisecond),
-		time.Since(begin).Round(time.Millisecond), float64(peak)/(1<<20))
+	t.Logf("%d rows inserted in %v, arrived after %v, at most %.1f MiB resident, %.1f of a file now", rows, inserted.Round(time.Millisecond),
+		time.Since(begin).Round(time.Millisecond), float64(peak)/(1<<20), float64(p.FileRSS())/(1<<20))
 	if peak > promised {
 		t.Errorf("%d bytes were resident, wanted at most %d", peak, promised)
 	}

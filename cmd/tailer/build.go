@@ -81,6 +81,7 @@ func settings(cfg *config.Config) pipeline.Config {
 		Tables:             cfg.TableNames(),
 		CommitInterval:     cfg.CommitInterval,
 		TransactionTimeout: cfg.KafkaTransactionTimeout,
+		BoundMemory:        true,
 		Snapshot:           cfg.Snapshot == config.SnapshotInitial,
 		SnapshotMaxRows:    cfg.SnapshotMaxRows,
 		RequireCheckpoint:  cfg.RequireCheckpoint,

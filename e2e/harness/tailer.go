@@ -116,19 +116,32 @@ func (p *Tailer) PeakRSS() int64 {
 	return n
 }
 
+// FileRSS is what of it is the binary's own pages, which the kernel takes back when it likes, in bytes.
+func (p *Tailer) FileRSS() int64 {
+	p.t.Helper()
+	n, err := statusBytes(p.PID(), "RssFile:")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return n
+}
+
 // PeakRSS reads VmHWM of a process, in bytes.
-func PeakRSS(pid int) (int64, error) {
+func PeakRSS(pid int) (int64, error) { return statusBytes(pid, "VmHWM:") }
+
+// statusBytes is a size that proc_pid_status(5) shows.
+func statusBytes(pid int, name string) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if v, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("process %d has no VmHWM", pid)
+	return 0, fmt.Errorf("process %d has no %s", pid, name)
 }
 
 // Stop asks the process to stop and demands what the contract says: exit status 0 within 5 seconds.

@@ -3,13 +3,14 @@ package pipeline
 import (
 	"runtime"
 	"runtime/debug"
+	runtimemetrics "runtime/metrics"
+	"time"
 
 	"github.com/tailer-io/tailer/internal/outbox"
 )
 
 const (
-	// largeRow is what a row must have in bytes to be worth a thought: below it,
-	// the collector's own pace keeps the process within its memory.
+	// largeRow is what a row must have in bytes to be worth a thought.
 	largeRow = 1 << 20
 	// hugeRow is what a row must have to be worth a collection of its own.
 	hugeRow = 4 << 20
@@ -19,22 +20,66 @@ const (
 	// besideHuge is the same beside huge rows, of which there is a third copy
 	// while one is sent. What lives is less: the batches are held up by the row.
 	besideHuge = 18 << 20
+	// lookEvery is the time between two looks at what lives. Where that is much,
+	// with thousands of topics for one, a limit below it would have the collector
+	// run all the time.
+	lookEvery  = 10 * time.Second
+	besideLive = 8 << 20
 )
 
 // memory paces the garbage collector by the largest row seen so far: what is
-// promised is 48 MB and twice that row, and the garbage of several such rows
-// would exceed it long before the collector runs by itself.
+// promised is 48 MB and twice that row. By itself the collector runs when the
+// heap has doubled, or a little later, and the garbage of several large rows
+// would be there long before.
 type memory struct {
 	given   int64 // the limit that the user has set by GOMEMLIMIT
+	bound   bool  // also while rows are small: see Config.BoundMemory
+	limit   int64 // what was set last; 0 for nothing
 	largest int   // in bytes; 0 until there was a large row
 	huge    bool  // the batch in hand holds a huge row
+	looked  time.Time
 }
 
-func newMemory() memory { return memory{given: debug.SetMemoryLimit(-1)} }
+func newMemory(bound bool) memory {
+	m := memory{given: debug.SetMemoryLimit(-1), bound: bound}
+	m.pace()
+	return m
+}
+
+// pace sets the limit, unless it is about what it was: that stops the world.
+func (m *memory) pace() {
+	m.looked = time.Now()
+	own := int64(ownMemory)
+	switch {
+	case m.largest >= hugeRow:
+		own = besideHuge + 2*int64(m.largest)
+	case m.largest >= largeRow:
+		own += 2 * int64(m.largest)
+	case !m.bound:
+		return
+	}
+	if live := liveHeap(); m.bound {
+		own = max(own, live+live/2+besideLive)
+	}
+	if own = min(own, m.given); own < m.limit-m.limit/8 || own > m.limit {
+		m.limit = own
+		debug.SetMemoryLimit(own)
+	}
+}
+
+// liveHeap is what the last collection found in use, in bytes; 0 before it.
+func liveHeap() int64 {
+	s := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	runtimemetrics.Read(s)
+	return int64(s[0].Value.Uint64())
+}
 
 // note looks at a batch before anything is made of it.
 func (m *memory) note(b *outbox.Batch) {
 	m.huge = false
+	if m.bound && time.Since(m.looked) > lookEvery {
+		m.pace()
+	}
 	if b.Bytes() < largeRow {
 		return
 	}
@@ -43,14 +88,9 @@ func (m *memory) note(b *outbox.Batch) {
 		here = max(here, b.Rows[i].Size)
 	}
 	m.huge = here >= hugeRow
-	if m.largest = max(before, here); m.largest < largeRow || m.largest == before {
-		return
+	if m.largest = max(before, here); m.largest >= largeRow && m.largest > before {
+		m.pace()
 	}
-	own := ownMemory
-	if m.largest >= hugeRow {
-		own = besideHuge
-	}
-	debug.SetMemoryLimit(min(m.given, int64(own+2*m.largest)))
 }
 
 // reclaim frees what a huge row has left behind: the reader's copy before the

@@ -49,6 +49,9 @@ type Config struct {
 	TransactionTimeout time.Duration
 	// Limits bounds a batch; the zero value takes DefaultLimits.
 	Limits outbox.Limits
+	// BoundMemory has the process keep the memory that is promised whatever the
+	// rows are. It is for a process that does nothing else.
+	BoundMemory bool
 	// Snapshot makes the first start publish the rows already in the tables.
 	Snapshot bool
 	// SnapshotMaxRows is the number of rows above which a first start refuses.
@@ -153,7 +156,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
 		mapper: cfg.Mapper,
 		topic:  cfg.Topic,
 		file:   cfg.File,
-		memory: newMemory(),
+		memory: newMemory(cfg.BoundMemory),
 
 		configured: checkpoint.Sorted(cfg.Tables),
 	}
