@@ -46,22 +46,24 @@ func newMemory(bound bool) memory {
 	return m
 }
 
-// pace sets the limit, unless it is about what it was: that stops the world.
+// pace sets the limit, unless it is what it was: that stops the world.
 func (m *memory) pace() {
 	m.looked = time.Now()
-	own := int64(ownMemory)
-	switch {
-	case m.largest >= hugeRow:
-		own = besideHuge + 2*int64(m.largest)
-	case m.largest >= largeRow:
-		own += 2 * int64(m.largest)
-	case !m.bound:
+	if !m.bound && m.largest < largeRow {
 		return
 	}
-	if live := liveHeap(); m.bound {
+	own, rows := int64(ownMemory), int64(0)
+	if m.largest >= largeRow {
+		rows = int64(m.largest)
+	}
+	if m.largest >= hugeRow {
+		own = besideHuge
+	}
+	if m.bound {
+		live := max(0, liveHeap()-3*rows) // copies of a row come and go
 		own = max(own, live+live/2+besideLive)
 	}
-	if own = min(own, m.given); own < m.limit-m.limit/8 || own > m.limit {
+	if own = min(own+2*rows, m.given); own != m.limit {
 		m.limit = own
 		debug.SetMemoryLimit(own)
 	}
